@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// `lagwatch run`: watch and serve. Wires everything; owns the process' signals and limits.
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <utility>
+
+#include "base/log.h"
+#include "cli/options.h"
+#include "cli/session.h"
+#include "client/detached.h"
+#include "expose/handlers.h"
+#include "expose/http_server.h"
+
+namespace lagwatch {
+namespace {
+
+constexpr Duration kRediscover = std::chrono::seconds(60);
+
+// A connection is a descriptor, be it of a target or of a scraper: use what the system allows.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// Blocks the signals that end the process in all threads to come, and stops `loop` when one
+// arrives.
+UniqueFd stop_on_signals(Loop& loop) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  UniqueFd fd(signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
+  loop.watch(fd.get(), EPOLLIN, [&loop](uint32_t) { loop.stop(); });
+  return fd;
+}
+
+// Looks every minute for what was started since, where the configuration leaves that to discovery.
+// The search runs in a thread of its own: it reads files of others. What has gone stays a target,
+// so that it is seen to be down.
+class Rediscovery {
+ public:
+  Rediscovery(Session& session, const Config& config, std::string storage_path,
+              const Discovery& first)
+      : session_(session),
+        config_(config),
+        storage_path_(std::move(storage_path)),
+        door_(std::make_shared<LoopDoor>(session.loop())) {
+    remember(first);
+    arm();
+  }
+  ~Rediscovery() { door_->close(); }
+  Rediscovery(const Rediscovery&) = delete;
+  Rediscovery& operator=(const Rediscovery&) = delete;
+
+ private:
+  void arm() {
+    session_.loop().at(now().steady + kRediscover, [this] {
+      const bool started = start_detached("discover", [door = door_, this] {
+        door->post([this, found = discover({})] { take(found); });
+      });
+      if (!started) arm();
+    });
+  }
+
+  void remember(const Discovery& found) {
+    for (const DiscoveredHaproxy& haproxy : found.haproxy)
+      known_.insert(haproxy.sockets.begin(), haproxy.sockets.end());
+  }
+
+  void take(const Discovery& found) {
+    Discovery fresh;
+    for (const DiscoveredHaproxy& haproxy : found.haproxy) {
+      if (!known_.contains(haproxy.sockets.front())) fresh.haproxy.push_back(haproxy);
+    }
+    Config only_haproxy = config_;
+    only_haproxy.host.enabled = false;
+    for (TargetSpec& spec : make_targets(only_haproxy, &fresh, storage_path_)) {
+      const std::string name = spec.options.name;
+      for (int number = 2; session_.watches(spec.options.name); ++number) {
+        spec.options.name = name + "-" + std::to_string(number);
+      }
+      log(LogLevel::kInfo, "found a new target", {{"target", spec.options.name}});
+      session_.add(std::move(spec));
+    }
+    remember(fresh);
+    arm();
+  }
+
+  Session& session_;
+  const Config& config_;
+  std::string storage_path_;
+  std::shared_ptr<LoopDoor> door_;
+  std::set<std::string> known_;  // sockets
+};
+
+int serve(const CommonOptions& common, HttpServer::Options http, Loaded loaded) {
+  raise_descriptor_limit();
+  Session session;
+  const UniqueFd signals = stop_on_signals(session.loop());
+
+  const Catalog catalog(all_schemas());
+  const auto stats = std::make_shared<HttpStats>();
+  ProcessMetrics process(version(), stats);
+  session.loop().set_on_turn([&](Duration busy) {
+    process.observe_turn(busy);
+    process.set_stuck_threads(session.client().stuck_threads());
+  });
+  const auto refresh = [&session](std::optional<std::string> target, std::function<void()> done) {
+    session.loop().post([&session, target = std::move(target), done = std::move(done)] {
+      session.scheduler().refresh(target, done);
+    });
+  };
+  HttpServer server(std::move(http),
+                    routes({&catalog, &session.board(), &process, version(), refresh}), stats);
+
+  for (TargetSpec& spec :
+       make_targets(loaded.config, loaded.found ? &*loaded.found : nullptr, common.storage_path)) {
+    session.add(std::move(spec));
+  }
+  session.loop().run_once(
+      now().steady);  // the first snapshot knows the targets, so that /-/ready waits for them
+  const Status started = server.start();
+  if (!started) {
+    print_error("lagwatch: " + started.error().message +
+                (started.error().fix.empty() ? "" : ": " + started.error().fix) + "\n");
+    return kFailed;
+  }
+  std::optional<Rediscovery> rediscovery;
+  if (loaded.found) {
+    for (const std::string& problem : loaded.found->problems)
+      log(LogLevel::kWarn, "discovery", {{"problem", problem}});
+    rediscovery.emplace(session, loaded.config, common.storage_path, *loaded.found);
+  }
+  for (const std::string& address : server.addresses()) {
+    log(LogLevel::kInfo, "listening", {{"address", address}, {"version", version()}});
+  }
+  session.loop().run();
+  server.stop();
+  log(LogLevel::kInfo, "stopped");
+  return kFine;
+}
+
+}  // namespace
+
+int run_command(const Arguments& arguments) {
+  CLI::App app("Watches the targets and serves their metrics.", "lagwatch run");
+  CommonOptions common;
+  HttpServer::Options http;
+  add_common_options(app, common);
+  app.add_option("--web.listen-address", http.listen,
+                 "Address and port; may be repeated. `:10093`: all addresses")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->capture_default_str();
+  if (const auto code = parse_arguments(app, arguments)) return *code;
+  auto loaded = load(common);
+  if (!loaded) return kUsage;
+  return serve(common, std::move(http), std::move(*loaded));
+}
+
+}  // namespace lagwatch

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/session.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "expose/self.h"
+#include "join/join.h"
+
+namespace lagwatch {
+namespace {
+
+const Kind* const kKinds[] = {&kHaproxyKind, &kHostKind};
+
+std::vector<const Collector*> collectors_of(const Kind& kind) {
+  std::vector<const Collector*> out;
+  for (const Collector* collector : collectors()) {
+    if (collector->kind == &kind) out.push_back(collector);
+  }
+  return out;
+}
+
+TargetSpec spec_of(const Kind& kind, TargetOptions options, std::unique_ptr<State> state) {
+  return TargetSpec{std::move(options), &kind, collectors_of(kind), std::move(state)};
+}
+
+std::string directory_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// What discovery found, with the settings that the configuration gives to all.
+HaproxyTarget discovered(const DiscoveredHaproxy& found, const Config& config) {
+  HaproxyTarget out;
+  out.target.name = found.name;
+  out.target.interval = config.interval;
+  out.target.timeout = config.timeout;
+  if (!config.site.empty()) out.target.labels.emplace_back("site", config.site);
+  out.haproxy.sockets = found.sockets;
+  return out;
+}
+
+}  // namespace
+
+std::vector<const Schema*> all_schemas() {
+  std::vector<const Schema*> all;
+  for (const Kind* kind : kKinds) {
+    if (kind->up_schema != nullptr) all.push_back(kind->up_schema);
+  }
+  const auto add = [&](std::span<const Schema* const> schemas) {
+    all.insert(all.end(), schemas.begin(), schemas.end());
+  };
+  for (const Collector* collector : collectors()) add(collector->schemas);
+  for (const Join* join : joins()) add(join->schemas);
+  add(self_schemas());
+  return all;
+}
+
+std::vector<TargetSpec> make_targets(const Config& config, const Discovery* found,
+                                     const std::string& storage_path) {
+  std::vector<HaproxyTarget> haproxies = config.haproxy.value_or(std::vector<HaproxyTarget>{});
+  if (!config.haproxy && found != nullptr) {
+    for (const DiscoveredHaproxy& one : found->haproxy)
+      haproxies.push_back(discovered(one, config));
+  }
+  HostOptions host = config.host;
+  if (!storage_path.empty()) host.paths.push_back(storage_path);
+  std::set<std::string> names{config.host_target.name};
+  std::vector<TargetSpec> specs;
+  for (HaproxyTarget& haproxy : haproxies) {
+    const std::string name = haproxy.target.name;
+    for (int number = 2; !names.insert(haproxy.target.name).second; ++number) {
+      haproxy.target.name = name + "-" + std::to_string(number);
+    }
+    for (const std::string& socket : haproxy.haproxy.sockets) {
+      if (socket.starts_with('/')) host.paths.push_back(directory_of(socket));
+    }
+    specs.push_back(spec_of(kHaproxyKind, std::move(haproxy.target),
+                            make_haproxy_state(std::move(haproxy.haproxy))));
+  }
+  if (host.enabled)
+    specs.push_back(spec_of(kHostKind, config.host_target, make_host_state(std::move(host))));
+  return specs;
+}
+
+Session::Session()
+    : client_(loop_), scheduler_(client_, board_, {&now, [this](Instant when) { wake(when); }}) {}
+
+Session::~Session() = default;
+
+bool Session::watches(const std::string& name) const {
+  const auto snapshot = board_.read();
+  return std::any_of(snapshot->targets.begin(), snapshot->targets.end(),
+                     [&](const auto& target) { return target->info->name == name; });
+}
+
+void Session::wake(Instant when) {
+  if (when >= timer_at_) return;
+  if (timer_ != 0) loop_.cancel(timer_);
+  timer_at_ = when;
+  timer_ = loop_.at(when, [this] {
+    timer_ = 0;
+    timer_at_ = Instant::max();
+    scheduler_.run_due();
+  });
+}
+
+void Session::run_until_tried() {
+  const auto all_tried = [this] {
+    const auto snapshot = board_.read();
+    return std::all_of(snapshot->targets.begin(), snapshot->targets.end(),
+                       [](const auto& target) { return target->tried; });
+  };
+  loop_.run_once(now().steady);  // publishes the targets, and asks them for the first time
+  while (!all_tried()) loop_.run_once(now().steady + std::chrono::seconds(1));
+}
+
+}  // namespace lagwatch

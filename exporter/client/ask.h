@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What collectors may ask of the outside world. An ask is data; client/ carries it out within a
+// deadline.
+#pragma once
+
+#include <cstddef>
+#include <limits>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace lagwatch {
+
+// A stream socket: "/run/haproxy/admin.sock" or "tcp://host:port" (IPv6 in brackets).
+// Connect, send `send`, read until the peer closes.
+struct SocketAsk {
+  std::string address;
+  std::string send;
+  size_t max_bytes = 16U << 20U;
+  // Bytes read at full speed; what follows is read 32 KiB a millisecond, so that a single-threaded
+  // server goes on serving (haproxy with 10,000 servers: request p99 of 22 to 41 ms when read fast,
+  // 3 to 5 when paced).
+  size_t fast_bytes = std::numeric_limits<size_t>::max();
+};
+
+// GET. Redirects are not followed; a status other than 200 is a failure of the exchange.
+struct HttpAsk {
+  std::string url;            // http or https, without user information
+  std::string user;           // basic authentication where not empty
+  std::string password_file;  // read at each ask, so that rotation needs no restart; one line
+  std::string ca_file;        // instead of the system's authorities where not empty
+  size_t max_bytes = 16U << 20U;
+  size_t fast_bytes = std::numeric_limits<size_t>::max();  // as above
+};
+
+// A whole file. Those under /proc and /run are read at once, others by a thread (a hung NFS blocks
+// only it).
+struct FileAsk {
+  std::string path;
+  size_t max_bytes = 1U << 20U;
+};
+
+// Space of the file system that holds `path`, read by a thread.
+struct FilesystemAsk {
+  std::string path;
+};
+
+using Ask = std::variant<SocketAsk, HttpAsk, FileAsk, FilesystemAsk>;
+using Asks = std::vector<Ask>;
+
+}  // namespace lagwatch

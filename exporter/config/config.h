@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration file as plain values. Strict: every mistake is reported, each as
+// `file:line:column: message`.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "collector/haproxy.h"
+#include "collector/host.h"
+#include "scrape/options.h"
+
+namespace lagwatch {
+
+struct HaproxyTarget {
+  TargetOptions target;
+  HaproxyOptions haproxy;
+};
+
+struct Config {
+  std::string site;  // constant label on every target; empty: none
+  std::optional<Duration> interval;
+  Duration timeout = std::chrono::seconds(3);
+
+  // Absent: not named in the file, so discovery fills it. Empty: turned off.
+  std::optional<std::vector<HaproxyTarget>> haproxy;
+
+  TargetOptions host_target;  // name "host" unless the configuration says otherwise
+  HostOptions host;
+};
+
+// What any target has unless it says otherwise: also for targets that discovery finds.
+TargetOptions target_defaults(const Config& config, std::string name);
+
+struct ConfigResult {
+  Config config;                    // meaningful only without errors
+  std::vector<std::string> errors;  // `file:line:column: message`, in file order
+};
+
+// Reads `path` and conf.d/*.yml beside it (in name order). A missing main file is an error.
+ConfigResult load_config(const std::string& path);
+
+// One text, named `name` in messages: for discovery's output and tests.
+ConfigResult parse_config(const std::string& name, const std::string& text);
+
+}  // namespace lagwatch

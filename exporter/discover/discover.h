@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// What runs on this host, seen with the rights of the user it runs as.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace lagwatch {
+
+// One HAProxy found, as a target for the configuration.
+struct DiscoveredHaproxy {
+  std::string name;                  // "haproxy", "haproxy-2", ...
+  std::vector<std::string> sockets;  // as HaproxyOptions::sockets; several = nbproc
+  std::vector<std::string> notes;    // why this one, and what would be better, a sentence each
+};
+
+struct Discovery {
+  std::vector<DiscoveredHaproxy> haproxy;
+  // What was seen and may not be read or used, each with the line or command that allows it.
+  std::vector<std::string> problems;
+};
+
+struct DiscoverOptions {
+  std::string proc = "/proc";
+  std::string root;  // put before absolute paths that are opened; for tests
+};
+
+Discovery discover(const DiscoverOptions& options);
+
+// The findings as a configuration to keep, notes and problems as comments.
+std::string to_yaml(const Discovery& discovery);
+
+}  // namespace lagwatch

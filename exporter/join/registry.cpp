@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "join/join.h"
+
+namespace lagwatch {
+
+extern const Join haproxy_views;
+
+namespace {
+constexpr const Join* kJoins[] = {
+    &haproxy_views,
+};
+}  // namespace
+
+std::span<const Join* const> joins() { return kJoins; }
+
+std::vector<std::vector<Table>> run_joins(
+    std::span<const std::shared_ptr<const TargetView>> targets) {
+  Joined out(targets);
+  for (const Join* join : joins()) join->run(targets, out);
+  return out.take();
+}
+
+}  // namespace lagwatch

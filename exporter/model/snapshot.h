@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is known now, as one immutable value. The loop thread publishes it; any thread reads it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "model/facts.h"
+#include "model/table.h"
+
+namespace lagwatch {
+
+inline constexpr size_t kReasonCount = static_cast<size_t>(Reason::kUnsupported) + 1;
+
+// The systems that are watched. `up_metric` is 1 while the last exchange succeeded, 0 once one
+// failed.
+struct Kind {
+  std::string_view name;       // the value of the label `kind`, and the key in the configuration
+  std::string_view up_metric;  // empty: lagwatch_target_up alone
+  const Schema* up_schema;     // of that one column, no labels; null without up_metric
+};
+
+// What a target is; constant while it exists.
+struct TargetInfo {
+  const Kind* kind = nullptr;
+  std::string name;
+  std::string label_block;  // target="...", site and constant labels, rendered
+};
+
+// What one successful exchange of one collector gave.
+struct Output {
+  explicit Output(std::string_view base_labels) : base(base_labels) {}
+
+  // A new table of this schema, which the caller fills.
+  Table& table(const Schema& schema) { return tables.emplace_back(schema, base); }
+  void fact(Fact fact) { facts.push_back(std::move(fact)); }
+
+  std::string base;
+  std::vector<Table> tables;
+  Facts facts;
+  uint64_t series_dropped = 0;  // left out because a cap was reached
+  // The interval this target is worth at its size; used only where the configuration names none.
+  std::optional<Duration> suggested_interval;
+};
+
+struct CollectorView {
+  std::string_view name;
+  std::shared_ptr<const Output> output;  // null: nothing known, or too old
+  Instant good_at{};                     // when `output` was complete
+  WallTime good_wall{};
+  Instant expires_at{};      // from then on `output` must not be shown
+  Duration last_duration{};  // of the last exchange, good or not
+  bool tried = false;
+};
+
+struct TargetView {
+  std::shared_ptr<const TargetInfo> info;
+  std::vector<CollectorView> collectors;
+  bool tried = false;          // every main-lane collector has finished once, well or badly
+  bool up = false;             // no collector's last exchange failed
+  std::optional<Error> error;  // of the collector that fails
+  std::array<uint64_t, kReasonCount> failures{};
+  uint64_t connections_opened = 0;
+  uint64_t series_dropped = 0;
+};
+
+struct Snapshot {
+  std::vector<std::shared_ptr<const TargetView>> targets;
+  // joined[i]: what join/ made for targets[i]; may be shorter than targets.
+  std::vector<std::shared_ptr<const std::vector<Table>>> joined;
+};
+
+// The latest snapshot. A mutex, not atomic<shared_ptr>: that one fails TSan on g++ 12.
+class SnapshotBoard {
+ public:
+  void publish(std::shared_ptr<const Snapshot> snapshot) {
+    const std::lock_guard lock(mutex_);
+    snapshot_ = std::move(snapshot);
+  }
+  // Never null.
+  std::shared_ptr<const Snapshot> read() const {
+    const std::lock_guard lock(mutex_);
+    return snapshot_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<const Snapshot>();
+};
+
+}  // namespace lagwatch

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scrape/scheduler.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/log.h"
+#include "join/join.h"
+
+namespace lagwatch {
+namespace {
+
+constexpr Duration kHeartbeat = std::chrono::seconds(1);
+// Snapshots are made at most this often unless somebody waits for one: a thousand targets answer
+// one by one.
+constexpr Duration kPublishPause = std::chrono::milliseconds(10);
+constexpr size_t kRecent = 16;
+
+// The exchange times of a lane's last rounds, good or not.
+class RecentDurations {
+ public:
+  void add(Duration duration) { durations_[next_++ % kRecent] = duration; }
+  Duration p90() const {
+    const size_t count = std::min(next_, kRecent);
+    if (count == 0) return Duration::zero();
+    std::array<Duration, kRecent> sorted = durations_;
+    const size_t index = (count * 9 + 9) / 10 - 1;
+    std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(index),
+                     sorted.begin() + static_cast<std::ptrdiff_t>(count));
+    return sorted[index];
+  }
+
+ private:
+  std::array<Duration, kRecent> durations_{};
+  size_t next_ = 0;
+};
+
+std::string render_labels(const TargetOptions& options) {
+  std::string block;
+  append_label(block, "target", options.name);
+  for (const auto& [name, value] : options.labels) append_label(block, name, value);
+  return block;
+}
+
+}  // namespace
+
+// One collector within a round of its lane.
+struct Scheduler::Run {
+  const Collector* collector = nullptr;
+  CollectorView view;
+  std::vector<AskId> asked;
+  std::vector<std::optional<Reply>> replies;
+  size_t pending = 0;
+  bool finished = true;
+  std::unique_ptr<Output> output;
+  std::optional<Error> error;  // of the last exchange
+};
+
+struct Scheduler::LaneState {
+  Lane lane = Lane::kMain;
+  std::vector<Run> runs;
+  bool running = false;
+  uint64_t round = 0;  // of the running or last round
+  Instant started{};
+  Instant deadline{};
+  Instant due{};
+  std::optional<Instant> ended;
+  unsigned failures = 0;  // rounds in a row
+  RecentDurations recent;
+};
+
+struct Scheduler::Target {
+  size_t index = 0;
+  TargetSpec spec;
+  std::shared_ptr<const TargetInfo> info;
+  std::vector<LaneState> lanes;
+  Duration interval = kDefaultInterval;
+  std::shared_ptr<const TargetView> view;  // null: changed since it was made
+  std::array<uint64_t, kReasonCount> failures{};
+  uint64_t series_dropped = 0;
+  std::optional<Instant> down_since;
+};
+
+struct Scheduler::Waiter {
+  std::vector<std::pair<size_t, uint64_t>> rounds;  // target, round of its main lane
+  Instant until;
+  std::function<void()> done;
+};
+
+Duration backoff(Duration interval, unsigned failures, Reason last) {
+  if (last == Reason::kAuth) return kAuthBackoff;
+  Duration wait = interval;
+  for (unsigned i = 1; i < failures && wait < kMaxBackoff; ++i) wait *= 2;
+  return std::min(wait, kMaxBackoff);
+}
+
+Duration period(Lane lane, Duration interval, Duration took) {
+  if (lane == Lane::kMain) return interval;
+  return std::max(interval, std::min(took * 100, interval * 3));
+}
+
+Scheduler::Scheduler(Asker& asker, SnapshotBoard& board, Hooks hooks)
+    : asker_(asker), board_(board), hooks_(std::move(hooks)) {}
+
+Scheduler::~Scheduler() {
+  for (const auto& target : targets_) {
+    for (LaneState& lane : target->lanes) cancel(lane);
+  }
+}
+
+void Scheduler::add(TargetSpec spec) {
+  auto target = std::make_unique<Target>();
+  target->index = targets_.size();
+  target->info = std::make_shared<const TargetInfo>(
+      TargetInfo{spec.kind, spec.options.name, render_labels(spec.options)});
+  target->interval = spec.options.interval.value_or(kDefaultInterval);
+  const Moment now = hooks_.clock();
+  for (const Collector* collector : spec.collectors) {
+    auto lane = std::find_if(target->lanes.begin(), target->lanes.end(),
+                             [&](const LaneState& l) { return l.lane == collector->lane; });
+    if (lane == target->lanes.end()) {
+      lane = target->lanes.emplace(target->lanes.end());
+      lane->lane = collector->lane;
+      lane->due = now.steady;
+    }
+    Run& run = lane->runs.emplace_back();
+    run.collector = collector;
+    run.view.name = collector->name;
+  }
+  target->spec = std::move(spec);
+  targets_.push_back(std::move(target));
+  changed(*targets_.back());
+  arm();
+}
+
+void Scheduler::start(Target& target, LaneState& lane) {
+  const Moment now = hooks_.clock();
+  lane.running = true;
+  lane.round = next_round_++;
+  lane.started = now.steady;
+  lane.deadline = now.steady + target.spec.options.timeout;
+  for (Run& run : lane.runs) {
+    run.finished = false;
+    run.pending = 0;
+    run.output = std::make_unique<Output>(target.info->label_block);
+  }
+  const uint64_t round = lane.round;
+  for (Run& run : lane.runs) {
+    issue(target, lane, run, run.collector->begin(*target.spec.state));
+    if (!lane.running || lane.round != round) return;  // ended already
+  }
+}
+
+void Scheduler::issue(Target& target, LaneState& lane, Run& run, Asks asks) {
+  run.asked.clear();
+  run.replies.assign(asks.size(), std::nullopt);
+  run.pending = asks.size();
+  if (asks.empty()) {
+    advance(target, lane, run);
+    return;
+  }
+  const auto lane_index = static_cast<size_t>(&lane - target.lanes.data());
+  const auto run_index = static_cast<size_t>(&run - lane.runs.data());
+  for (size_t slot = 0; slot < asks.size(); ++slot) {
+    run.asked.push_back(asker_.ask(
+        target.index, asks[slot], lane.deadline,
+        [this, t = target.index, lane_index, run_index, round = lane.round, slot](Reply reply) {
+          on_reply(t, lane_index, run_index, round, slot, std::move(reply));
+        }));
+  }
+}
+
+void Scheduler::on_reply(size_t target_index, size_t lane_index, size_t run_index, uint64_t round,
+                         size_t slot, Reply reply) {
+  discard_frozen_rounds(hooks_.clock());
+  Target& target = *targets_[target_index];
+  LaneState& lane = target.lanes[lane_index];
+  if (!lane.running || lane.round != round) return;
+  Run& run = lane.runs[run_index];
+  run.replies[slot] = std::move(reply);
+  if (--run.pending == 0) advance(target, lane, run);
+  arm();
+}
+
+void Scheduler::advance(Target& target, LaneState& lane, Run& run) {
+  std::vector<Reply> replies;
+  replies.reserve(run.replies.size());
+  for (std::optional<Reply>& reply : run.replies) replies.push_back(std::move(*reply));
+  run.replies.clear();
+  Step step = run.collector->read(*target.spec.state, replies, hooks_.clock(), *run.output);
+  if (More* more = std::get_if<More>(&step)) {
+    if (hooks_.clock().steady < lane.deadline) {
+      issue(target, lane, run, std::move(more->asks));
+    } else {
+      finish_run(target, lane, run,
+                 Error{Reason::kStalled, "out of time between two questions", {}});
+    }
+  } else if (Error* error = std::get_if<Error>(&step)) {
+    finish_run(target, lane, run, std::move(*error));
+  } else {
+    finish_run(target, lane, run, std::nullopt);
+  }
+}
+
+void Scheduler::finish_run(Target& target, LaneState& lane, Run& run, std::optional<Error> error) {
+  const Moment now = hooks_.clock();
+  run.finished = true;
+  run.view.tried = true;
+  run.view.last_duration = now.steady - lane.started;
+  run.error = std::move(error);
+  if (run.error) {
+    ++target.failures[static_cast<size_t>(run.error->reason)];
+    run.output.reset();
+  } else {
+    keep(target, lane, run, now);
+  }
+  if (std::all_of(lane.runs.begin(), lane.runs.end(), [](const Run& r) { return r.finished; })) {
+    finish_round(target, lane);
+  }
+}
+
+// Makes the run's output the one that is shown.
+void Scheduler::keep(Target& target, LaneState& lane, Run& run, const Moment& now) {
+  for (Table& table : run.output->tables) table.shrink_to_fit();
+  target.series_dropped += run.output->series_dropped;
+  if (run.output->suggested_interval && !target.spec.options.interval) {
+    target.interval = *run.output->suggested_interval;
+  }
+  run.view.output = std::move(run.output);
+  run.view.good_at = now.steady;
+  run.view.good_wall = now.wall;
+  run.view.expires_at = now.steady +
+                        2 * period(lane.lane, target.interval, run.view.last_duration) +
+                        target.spec.options.timeout;
+}
+
+void Scheduler::finish_round(Target& target, LaneState& lane) {
+  const Moment now = hooks_.clock();
+  const Duration took = now.steady - lane.started;
+  lane.running = false;
+  lane.ended = now.steady;
+  lane.recent.add(took);
+  const auto failed = std::find_if(lane.runs.begin(), lane.runs.end(),
+                                   [](const Run& run) { return run.error.has_value(); });
+  if (failed == lane.runs.end()) {
+    lane.failures = 0;
+    lane.due = std::max(now.steady, lane.started + period(lane.lane, target.interval, took));
+  } else {
+    ++lane.failures;
+    const Duration wait = backoff(target.interval, lane.failures, failed->error->reason);
+    lane.due = now.steady + wait;
+    // What is still shown stays for two of the longer periods; what has gone does not come back.
+    for (Run& run : lane.runs) {
+      if (run.view.output && now.steady < run.view.expires_at) {
+        run.view.expires_at = std::max(run.view.expires_at,
+                                       run.view.good_at + 2 * wait + target.spec.options.timeout);
+      }
+    }
+  }
+  changed(target);
+}
+
+void Scheduler::changed(Target& target) {
+  target.view.reset();
+  dirty_ = true;
+}
+
+void Scheduler::cancel(LaneState& lane) {
+  for (Run& run : lane.runs) {
+    for (const AskId id : run.asked) asker_.cancel(id);
+    run.asked.clear();
+    run.finished = true;
+    run.output.reset();
+  }
+  lane.running = false;
+}
+
+void Scheduler::discard_frozen_rounds(const Moment& now) {
+  const Duration gap = last_seen_ ? now.steady - *last_seen_ : Duration::zero();
+  last_seen_ = now.steady;
+  if (gap <= 2 * kHeartbeat) return;
+  for (const auto& target : targets_) {
+    for (LaneState& lane : target->lanes) {
+      if (!lane.running || gap <= 2 * target->interval) continue;
+      cancel(lane);
+      lane.due = now.steady;
+    }
+  }
+}
+
+void Scheduler::run_due() {
+  const Moment now = hooks_.clock();
+  discard_frozen_rounds(now);
+  for (const auto& target : targets_) {
+    for (LaneState& lane : target->lanes) {
+      if (!lane.running && lane.due <= now.steady) start(*target, lane);
+    }
+  }
+  expire(now);
+  const auto ready = ready_waiters(now);
+  if (dirty_ && (!ready.empty() || now.steady >= publish_due_)) publish(now);
+  for (const auto& done : ready) done();
+  arm();
+}
+
+// Drops what is too old to be shown, so that it cannot come back.
+void Scheduler::expire(const Moment& now) {
+  for (const auto& target : targets_) {
+    for (LaneState& lane : target->lanes) {
+      for (Run& run : lane.runs) {
+        if (!run.view.output || now.steady < run.view.expires_at) continue;
+        run.view.output.reset();
+        changed(*target);
+      }
+    }
+  }
+}
+
+// Says once that a target went down or came back.
+void Scheduler::log_change(Target& target, const TargetView& view, Instant at) {
+  if (!view.tried || view.up == !target.down_since) return;
+  const TargetInfo& info = *view.info;
+  if (view.up) {
+    const auto down = std::chrono::round<std::chrono::seconds>(at - *target.down_since);
+    target.down_since.reset();
+    log(LogLevel::kInfo, "target answers again",
+        {{"target", info.name},
+         {"kind", std::string(info.kind->name)},
+         {"after", std::to_string(down.count()) + "s"}});
+    return;
+  }
+  target.down_since = at;
+  log(LogLevel::kWarn, "target failed",
+      {{"target", info.name},
+       {"kind", std::string(info.kind->name)},
+       {"reason", std::string(reason_name(view.error->reason))},
+       {"err", view.error->message},
+       {"fix", view.error->fix}});
+}
+
+std::shared_ptr<const TargetView> Scheduler::make_view(const Target& target) const {
+  auto view = std::make_shared<TargetView>();
+  view->info = target.info;
+  view->tried = true;
+  for (const LaneState& lane : target.lanes) {
+    for (const Run& run : lane.runs) {
+      view->collectors.push_back(run.view);
+      if (lane.lane == Lane::kMain && !run.view.tried) view->tried = false;
+      if (run.error && !view->error) view->error = run.error;
+    }
+  }
+  view->up = view->tried && !view->error;
+  view->failures = target.failures;
+  view->connections_opened = asker_.connections_opened(target.index);
+  view->series_dropped = target.series_dropped;
+  return view;
+}
+
+void Scheduler::publish(const Moment& now) {
+  dirty_ = false;
+  publish_due_ = now.steady + kPublishPause;
+  auto snapshot = std::make_shared<Snapshot>();
+  snapshot->targets.reserve(targets_.size());
+  for (const auto& target : targets_) {
+    if (!target->view) {
+      target->view = make_view(*target);
+      log_change(*target, *target->view, now.steady);
+    }
+    snapshot->targets.push_back(target->view);
+  }
+  for (std::vector<Table>& tables : run_joins(snapshot->targets)) {
+    snapshot->joined.push_back(
+        tables.empty() ? nullptr : std::make_shared<const std::vector<Table>>(std::move(tables)));
+  }
+  board_.publish(std::move(snapshot));
+}
+
+void Scheduler::refresh(std::optional<std::string_view> name, std::function<void()> done) {
+  const Moment now = hooks_.clock();
+  discard_frozen_rounds(now);
+  Waiter waiter{{}, now.steady + kScrapeWait, std::move(done)};
+  for (const auto& target : targets_) {
+    if (name && *name != target->info->name) continue;
+    for (LaneState& lane : target->lanes) {
+      if (lane.lane != Lane::kMain || lane.failures > 0) continue;
+      if (!lane.running && (!lane.ended || now.steady - *lane.ended > kFresh)) start(*target, lane);
+      const bool young = now.steady - lane.started < kScrapeWait;
+      if (lane.running && young && lane.recent.p90() < kQuickTarget) {
+        waiter.rounds.emplace_back(target->index, lane.round);
+      }
+    }
+  }
+  waiters_.push_back(std::move(waiter));
+  arm();
+}
+
+// Those who need not wait any longer; they are told after what they waited for is published.
+std::vector<std::function<void()>> Scheduler::ready_waiters(const Moment& now) {
+  const auto under_way = [&](const std::pair<size_t, uint64_t>& wanted) {
+    const auto& lanes = targets_[wanted.first]->lanes;
+    return std::any_of(lanes.begin(), lanes.end(), [&](const LaneState& lane) {
+      return lane.running && lane.round == wanted.second;
+    });
+  };
+  std::vector<std::function<void()>> ready;
+  std::erase_if(waiters_, [&](Waiter& waiter) {
+    const bool waits = now.steady < waiter.until &&
+                       std::any_of(waiter.rounds.begin(), waiter.rounds.end(), under_way);
+    if (!waits) ready.push_back(std::move(waiter.done));
+    return !waits;
+  });
+  return ready;
+}
+
+Instant Scheduler::next_due() const {
+  const Instant now = hooks_.clock().steady;
+  Instant due = now + kHeartbeat;
+  if (dirty_) due = std::min(due, waiters_.empty() ? publish_due_ : now);
+  for (const auto& target : targets_) {
+    for (const LaneState& lane : target->lanes) {
+      if (!lane.running) due = std::min(due, lane.due);
+    }
+  }
+  for (const Waiter& waiter : waiters_) {
+    due = std::min(due, waiter.rounds.empty() ? now : waiter.until);
+  }
+  return due;
+}
+
+void Scheduler::arm() { hooks_.wake(next_due()); }
+
+}  // namespace lagwatch
