@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# lagwatch on a small real site, from nothing: installs what is missing (Debian 12, apt-get), builds, starts HAProxy
-# with web servers and traffic in a temporary directory, runs lagwatch on it and shows what it sees.
-# With --once it checks that every source delivers, and ends.
+# lagwatch on a small real site, from nothing: installs what is missing (Debian 12, apt-get),
+# builds, starts HAProxy with web servers and traffic in a temporary directory, runs lagwatch on it
+# and shows what it sees. With --once it checks that every source delivers, and ends.
 set -Eeuo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -16,10 +16,11 @@ usage() {
     cat <<END
 usage: packaging/quickstart.sh [--once]
 
-Installs the packages of packaging/build-deps.txt that are missing (as root or by sudo), builds build/lagwatch,
-starts a site on loopback and lagwatch on it as an unprivileged user, and shows what it sees until Ctrl-C.
+Installs the packages of packaging/build-deps.txt that are missing (as root or by sudo), builds
+build/lagwatch, starts a site on loopback and lagwatch on it as an unprivileged user, and shows what
+it sees until Ctrl-C.
 
-  --once   check that every source delivers, print a digest and end; the exit code says whether all do
+  --once   check that every source delivers, print a digest and end; exit code 0 if all do
   --help   this text
 
 LAGWATCH_BIN=FILE takes that binary instead of building one.
@@ -76,7 +77,8 @@ missing_packages() {
     local -a wanted
     local -A installed=()
     local package status
-    mapfile -t wanted < <(sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' "$root/packaging/build-deps.txt")
+    mapfile -t wanted < <(
+        sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' "$root/packaging/build-deps.txt")
     while read -r package status; do
         [[ $status == installed ]] && installed[$package]=yes
     done < <(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${wanted[@]}" 2>/dev/null || true)
@@ -94,7 +96,8 @@ guard_services() {
         as_root mv "$policy" "$saved_policy"
     fi
     guarding=yes
-    printf '#!/bin/sh\n# lagwatch quickstart, while it installs packages\nexit 101\n' | as_root tee "$policy" >/dev/null
+    printf '#!/bin/sh\n# lagwatch quickstart, while it installs packages\nexit 101\n' |
+        as_root tee "$policy" >/dev/null
     as_root chmod 755 "$policy"
 }
 
@@ -129,7 +132,8 @@ install_packages() {
     fi
     long_step as_root "${apt[@]}" update || die "apt-get update failed"
     guard_services
-    long_step as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" || die "apt-get install failed"
+    long_step as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" ||
+        die "apt-get install failed"
     release_services
 }
 
@@ -147,9 +151,10 @@ build() {
         return 0
     fi
     say "2/3 building $root/build/lagwatch (a few minutes when new)"
-    long_step as_owner cmake -S "$root" -B "$root/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DLAGWATCH_TESTS=OFF ||
-        die "cmake failed"
-    long_step as_owner cmake --build "$root/build" --parallel "$(compilers)" || die "the build failed"
+    long_step as_owner cmake -S "$root" -B "$root/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+        -DLAGWATCH_TESTS=OFF || die "cmake failed"
+    long_step as_owner cmake --build "$root/build" --parallel "$(compilers)" ||
+        die "the build failed"
 }
 
 main() {

@@ -41,6 +41,9 @@ FileText read_regular_file(const std::string& path, size_t max_bytes) {
   }
 }
 
-std::string error_text(int error) { return std::generic_category().message(error); }
+std::string error_text(int error) {
+  if (error == ENXIO) return "neither a file nor a directory";
+  return std::generic_category().message(error);
+}
 
 }  // namespace lagwatch

@@ -17,7 +17,7 @@ struct FileText {
 
 FileText read_regular_file(const std::string& path, size_t max_bytes);
 
-// What errno value `error` means, in the C locale's words.
+// What such an `error` means, in words.
 std::string error_text(int error);
 
 }  // namespace lagwatch

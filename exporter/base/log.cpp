@@ -63,7 +63,9 @@ std::string body(LogFormat format, LogLevel level, std::string_view msg,
   if (!time.empty()) append_field(out, format, "ts", time);
   append_field(out, format, "level", kLevelNames[static_cast<size_t>(level)]);
   append_field(out, format, "msg", msg);
-  for (const LogField& field : fields) append_field(out, format, field.key, field.value);
+  for (const LogField& field : fields) {
+    if (!field.value.empty()) append_field(out, format, field.key, field.value);
+  }
   return format == LogFormat::kJson ? "{" + out + "}" : out;
 }
 

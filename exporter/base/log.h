@@ -21,7 +21,8 @@ struct LogField {
   std::string value;
 };
 
-// `fields` follow level and msg. Values are escaped, and cut at 1 KiB.
+// `fields` follow level and msg. Values are escaped, and cut at 1 KiB;
+// a field without a value is left out.
 void log(LogLevel level, std::string_view msg, std::initializer_list<LogField> fields = {});
 
 // The line that log() would write, without its time: for tests.

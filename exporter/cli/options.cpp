@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "cli/session.h"
 
 #ifndef LAGWATCH_VERSION
 #error "the build sets LAGWATCH_VERSION"
@@ -78,7 +79,7 @@ std::optional<Loaded> load(const CommonOptions& options) {
   Loaded loaded;
   const bool named = options.config_file != kDefaultConfig;
   if (named || access(kDefaultConfig, F_OK) == 0) {
-    ConfigResult result = load_config(options.config_file);
+    ConfigResult result = load_config(options.config_file, label_taken);
     for (const std::string& error : result.errors) print_error(error + "\n");
     if (!result.errors.empty()) return std::nullopt;
     loaded.config = std::move(result.config);

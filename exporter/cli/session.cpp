@@ -33,10 +33,7 @@ std::string directory_of(const std::string& path) {
 // What discovery found, with the settings that the configuration gives to all.
 HaproxyTarget discovered(const DiscoveredHaproxy& found, const Config& config) {
   HaproxyTarget out;
-  out.target.name = found.name;
-  out.target.interval = config.interval;
-  out.target.timeout = config.timeout;
-  if (!config.site.empty()) out.target.labels.emplace_back("site", config.site);
+  out.target = target_defaults(config, found.name);
   out.haproxy.sockets = found.sockets;
   return out;
 }
@@ -55,6 +52,22 @@ std::vector<const Schema*> all_schemas() {
   for (const Join* join : joins()) add(join->schemas);
   add(self_schemas());
   return all;
+}
+
+bool label_taken(std::string_view kind, std::string_view label) {
+  const auto has = [&](std::span<const Schema* const> schemas) {
+    return std::any_of(schemas.begin(), schemas.end(), [&](const Schema* schema) {
+      return std::count(schema->labels.begin(), schema->labels.end(), label) > 0 ||
+             std::any_of(schema->columns.begin(), schema->columns.end(),
+                         [&](const Column& column) { return column.label == label; });
+    });
+  };
+  const auto collectors_have = std::any_of(collectors().begin(), collectors().end(), [&](const Collector* collector) {
+    return collector->kind->name == kind && has(collector->schemas);
+  });
+  const auto joins_have =
+      std::any_of(joins().begin(), joins().end(), [&](const Join* join) { return has(join->schemas); });
+  return collectors_have || joins_have || has(self_schemas());
 }
 
 std::vector<TargetSpec> make_targets(const Config& config, const Discovery* found,

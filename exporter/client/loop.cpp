@@ -132,7 +132,7 @@ int Loop::next_wait_ms(Instant latest, Instant start) {
     if (!posted_.empty() || stop_requested_) return 0;
   }
   if (!timers_.empty()) latest = std::min(latest, timers_.begin()->first.first);
-  return wait_ms(latest - start);
+  return latest <= start ? 0 : wait_ms(latest - start);  // Instant::min() - start would overflow
 }
 
 void Loop::run_once(Instant latest) {

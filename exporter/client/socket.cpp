@@ -200,7 +200,9 @@ void SocketClient::on_connect_event(Exchange& exchange) {
 void SocketClient::start_sending(Exchange& exchange) {
   exchange.connected = true;
   exchange.on_connected();
-  loop_.watch(exchange.fd.get(), EPOLLIN | EPOLLOUT,
+  send_some(exchange);  // a question is short: it nearly always goes at once
+  const bool sent = exchange.sent == exchange.ask.send.size();
+  loop_.watch(exchange.fd.get(), sent ? EPOLLIN : EPOLLIN | EPOLLOUT,
               [this, id = exchange.id](uint32_t events) { on_events(id, events); });
 }
 
@@ -208,22 +210,20 @@ void SocketClient::on_events(AskId id, uint32_t events) {
   Exchange& exchange = *exchanges_.at(id);
   if (exchange.sent < exchange.ask.send.size() && (events & (EPOLLOUT | EPOLLERR)) != 0) {
     send_some(exchange);
-    if (!exchanges_.contains(id)) return;
+    if (exchange.sent == exchange.ask.send.size()) loop_.change(exchange.fd.get(), EPOLLIN);
   }
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0) read_some(exchange);
 }
 
 void SocketClient::send_some(Exchange& exchange) {
   const std::string_view rest = std::string_view(exchange.ask.send).substr(exchange.sent);
-  const ssize_t sent =
-      send(exchange.fd.get(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent < 0) {
-    // Closed before it read the question: what it said before that, if anything, is read next.
-    if (errno != EAGAIN && errno != EINTR) exchange.sent = exchange.ask.send.size();
-  } else {
+  const ssize_t sent = send(exchange.fd.get(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent >= 0) {
     exchange.sent += static_cast<size_t>(sent);
+  } else if (errno != EAGAIN && errno != EINTR) {
+    // Closed before it read the question: what it said before that, if anything, is read next.
+    exchange.sent = exchange.ask.send.size();
   }
-  if (exchange.sent == exchange.ask.send.size()) loop_.change(exchange.fd.get(), EPOLLIN);
 }
 
 void SocketClient::read_some(Exchange& exchange) {
@@ -265,11 +265,12 @@ void SocketClient::read_some(Exchange& exchange) {
 
 void SocketClient::pause_reading(Exchange& exchange) {
   exchange.paced = 0;
-  loop_.change(exchange.fd.get(), 0);
+  // Not watched at all meanwhile: watched for nothing, epoll still reports that the peer has closed.
+  loop_.unwatch(exchange.fd.get());
   exchange.pace_timer = loop_.at(now().steady + kPacedPause, [this, id = exchange.id] {
     Exchange& paused = *exchanges_.at(id);
     paused.pace_timer = 0;
-    loop_.change(paused.fd.get(), EPOLLIN);
+    loop_.watch(paused.fd.get(), EPOLLIN, [this, id](uint32_t events) { on_events(id, events); });
   });
 }
 

@@ -44,6 +44,12 @@ ProxyTables::ProxyTables(Output& out, const StatDump& dump, const BackendMemory&
     tables_.emplace_back(stat_scope(type).schema, out.base)
         .set_sparse_states(options.sparse_states);
   }
+  std::array<size_t, 4> counts{};
+  for (const StatRow& row : dump.rows) ++counts[static_cast<size_t>(row.type)];
+  for (size_t type = 0; type < counts.size(); ++type) {
+    tables_[type].reserve(counts[type]);
+    names_[type].reserve(counts[type]);
+  }
 }
 
 void ProxyTables::write(size_t row) {
@@ -115,10 +121,7 @@ size_t ProxyTables::add(size_t row) {
 std::string ProxyTables::unique_name(size_t row) {
   const StatRow& stat = dump_.rows[row];
   std::string name(stat.name);
-  std::string key(stat.proxy);
-  key += '/';
-  key += name;
-  if (!names_[static_cast<size_t>(stat.type)].insert(std::move(key)).second) {
+  if (!names_[static_cast<size_t>(stat.type)].insert({stat.proxy, stat.name}).second) {
     name += '#';
     append_double(name, dump_.number(row, kSid));
   }
@@ -128,11 +131,12 @@ std::string ProxyTables::unique_name(size_t row) {
 void ProxyTables::set_numbers(size_t at, size_t row) {
   const RowType type = dump_.rows[row].type;
   const StatScope& scope = stat_scope(type);
+  Table& into = table(type);
+  const double* numbers = dump_.numbers.data() + row * kStatNumberCount;
   for (size_t c = 0; c < scope.numbers.size(); ++c) {
     const size_t number = scope.numbers[c];
     if (number == kStatNumberCount) continue;
-    const size_t elements = cell_count(scope.schema.columns[c]);
-    for (size_t e = 0; e < elements; ++e) table(type).set(at, c, dump_.number(row, number + e), e);
+    into.set_each(at, c, {numbers + number, cell_count(scope.schema.columns[c])});
   }
 }
 

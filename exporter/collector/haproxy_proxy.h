@@ -29,6 +29,19 @@ class ProxyTables {
   void finish();
 
  private:
+  // Views of the dump.
+  struct Name {
+    std::string_view proxy;
+    std::string_view name;
+    bool operator==(const Name&) const = default;
+  };
+  struct NameHash {
+    size_t operator()(const Name& name) const {
+      const std::hash<std::string_view> hash;
+      return hash(name.proxy) * 31 + hash(name.name);
+    }
+  };
+
   Table& table(RowType type) { return tables_[static_cast<size_t>(type)]; }
   size_t add(size_t row);
   std::string unique_name(size_t row);
@@ -40,8 +53,7 @@ class ProxyTables {
   const BackendMemory& memory_;
   const HaproxyOptions& options_;
   std::vector<Table> tables_;  // by RowType
-  std::array<std::unordered_set<std::string>, 4>
-      names_;  // "proxy/name" already written, by RowType
+  std::array<std::unordered_set<Name, NameHash>, 4> names_;  // already written, by RowType
 };
 
 }  // namespace lagwatch

@@ -37,7 +37,13 @@ Use use_of(std::string_view name) {
   for (const auto& [text, member] : kTexts) {
     if (text == name) return Use{kStatNumberCount, member};
   }
-  return Use{stat_number(name), nullptr};
+  static const auto kNumbers = [] {
+    std::unordered_map<std::string_view, size_t> numbers;
+    for (size_t i = 0; i < kStatNumberCount; ++i) numbers.emplace(kStatNumbers[i], i);
+    return numbers;
+  }();
+  const auto number = kNumbers.find(name);
+  return Use{number == kNumbers.end() ? kStatNumberCount : number->second, nullptr};
 }
 
 double to_number(std::string_view cell) {

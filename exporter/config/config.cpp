@@ -64,6 +64,7 @@ std::optional<std::string> read_label_value(const ConfigValue& value) {
 }
 
 bool check_label_name(const ConfigValue& value, const YamlEntry& entry) {
+  const ConfigScope& scope = value.scope();
   const std::string& name = entry.key;
   const std::string shown = "label \"" + printable(name, 60) + "\" ";
   std::string wrong;
@@ -76,6 +77,8 @@ bool check_label_name(const ConfigValue& value, const YamlEntry& entry) {
              std::end(kReservedLabels)) {
     wrong = name == "site" ? "is set by the top-level setting site"
                            : "is set by lagwatch or Prometheus";
+  } else if (scope.label_taken && scope.label_taken(scope.kind, name)) {
+    wrong = "is one that metrics of kind " + std::string(scope.kind) + " have";
   }
   if (!wrong.empty()) value.scope().errors.add(entry.place, shown + wrong);
   return wrong.empty();
@@ -124,6 +127,7 @@ void read_targets(const ConfigValue& value, const Config& config,
   }
   const auto items = read_list(value);
   if (!items) return;
+  value.scope().kind = value.name();
   out.emplace();
   for (const ConfigValue& item : *items) {
     T& target = out->emplace_back();
@@ -241,6 +245,7 @@ constexpr ConfigField<HostTarget> kHostFields[] = {
 };
 
 void read_host(const ConfigValue& value, Config& config) {
+  value.scope().kind = value.name();
   config.host_target = target_defaults(config, config.host_target.name);
   HostTarget target{config.host_target, config.host};
   read_mapping<HostTarget>(value, kHostFields, target);
@@ -262,10 +267,10 @@ constexpr ConfigField<Config> kFields[] = {
 
 constexpr std::string_view kHostName = "host";
 
-Config read_config(const YamlNode* root, ConfigErrors& errors) {
+Config read_config(const YamlNode* root, const LabelTaken& taken_labels, ConfigErrors& errors) {
   Config config;
   config.host_target.name = kHostName;
-  ConfigScope scope{errors, {}};
+  ConfigScope scope{.errors = errors, .names = {}, .label_taken = taken_labels, .kind = {}};
   if (root != nullptr) read_mapping<Config>({scope, "", *root, root->place}, kFields, config);
   if (root == nullptr || root->find("host") == nullptr) {
     config.host_target = target_defaults(config, std::string(kHostName));
@@ -292,23 +297,24 @@ TargetOptions target_defaults(const Config& config, std::string name) {
   return options;
 }
 
-ConfigResult load_config(const std::string& path) {
+ConfigResult load_config(const std::string& path, const LabelTaken& taken) {
   ConfigErrors errors;
   YamlNodes nodes;
   const YamlNode* root = nullptr;
   for (const ConfigText& file : read_config_files(path, errors)) {
     root = merge_yaml(root, parse_yaml(file.text, file.number, nodes, errors), nodes, errors);
   }
-  ConfigResult result{read_config(root, errors), {}};
+  ConfigResult result{read_config(root, taken, errors), {}};
   result.errors = errors.lines();
   return result;
 }
 
-ConfigResult parse_config(const std::string& name, const std::string& text) {
+ConfigResult parse_config(const std::string& name, const std::string& text,
+                          const LabelTaken& taken) {
   ConfigErrors errors;
   YamlNodes nodes;
   const YamlNode* const root = parse_yaml(text, errors.add_file(name), nodes, errors);
-  ConfigResult result{read_config(root, errors), {}};
+  ConfigResult result{read_config(root, taken, errors), {}};
   result.errors = errors.lines();
   return result;
 }

@@ -3,8 +3,10 @@
 // `file:line:column: message`.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -39,10 +41,15 @@ struct ConfigResult {
   std::vector<std::string> errors;  // `file:line:column: message`, in file order
 };
 
+// Whether metrics of `kind` have a label of this name, so that a constant one would stand there
+// twice (Prometheus refuses the whole scrape for that).
+using LabelTaken = std::function<bool(std::string_view kind, std::string_view label)>;
+
 // Reads `path` and conf.d/*.yml beside it (in name order). A missing main file is an error.
-ConfigResult load_config(const std::string& path);
+ConfigResult load_config(const std::string& path, const LabelTaken& taken = {});
 
 // One text, named `name` in messages: for discovery's output and tests.
-ConfigResult parse_config(const std::string& name, const std::string& text);
+ConfigResult parse_config(const std::string& name, const std::string& text,
+                          const LabelTaken& taken = {});
 
 }  // namespace lagwatch

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -22,6 +23,9 @@ namespace lagwatch {
 struct ConfigScope {
   ConfigErrors& errors;
   std::map<std::string, YamlPlace> names;  // of targets, over all kinds: where each is given
+  // Whether metrics of a kind have a label of this name; null: not known.
+  std::function<bool(std::string_view kind, std::string_view label)> label_taken;
+  std::string_view kind;  // of the targets that are being read
 };
 
 // A value, and what to call it. Borrowed from the nodes and the scope.

@@ -64,6 +64,9 @@ std::string check_url(std::string_view rest, HaproxySocketForm& form) {
     return "must have the form http://[user@]host[:port]/path";
   if (path.empty()) return "must have the path of the statistics page, such as /stats;csv";
   if (!valid_url_part(path, "")) return "has a path that cannot stand in a URL: escape it with %";
+  // Without it HAProxy answers with a page for people.
+  if (path.find(";csv") == std::string_view::npos)
+    return "must ask for CSV: append ;csv to the path of the page";
   return {};
 }
 

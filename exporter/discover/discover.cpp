@@ -25,6 +25,8 @@ namespace {
 constexpr size_t kMaxConfigBytes = 4U << 20U;
 constexpr size_t kMaxConfigFiles = 256;
 constexpr size_t kMaxNoteBytes = 4000;
+constexpr std::string_view kNameIt =
+    "name its socket in lagwatch.yml, as in: haproxy: [{ sockets: /run/haproxy/lagwatch.sock }]";
 constexpr const char* kUsualConfig = "/etc/haproxy/haproxy.cfg";
 // Ours first, then where packages and manuals put it.
 constexpr const char* kUsualSockets[] = {"/run/haproxy/lagwatch.sock", "/run/haproxy/admin.sock",
@@ -178,7 +180,7 @@ class Discoverer {
       if (!given.starts_with('/')) {
         files.unreadable.push_back(printable(given) + ", the configuration of " + who +
                                    ", is relative to a directory that user " + asker_.user +
-                                   " may not see: name its socket in lagwatch.yml");
+                                   " may not see: " + std::string(kNameIt));
         continue;
       }
       for (const std::string& path : expand(given)) {
@@ -198,15 +200,12 @@ class Discoverer {
     std::string text = printable(path) + ", the configuration of " + who;
     const auto barrier = error == EACCES ? find_barrier(options_.root + path, R_OK) : std::nullopt;
     if (!barrier)
-      return text + ", cannot be read (" + error_text(error) + "): name its socket in lagwatch.yml";
-    const bool listed = !barrier->directory && is_directory(options_.root + path);
+      return text + ", cannot be read (" + error_text(error) + "): " + std::string(kNameIt);
+    const char* rights = barrier->directory ? ":x " : ":r ";
+    if (!barrier->directory && is_directory(options_.root + path)) rights = ":rx ";
     text += ", may not be read by user " + asker_.user + " (" + describe(*barrier) +
-            "): run \"setfacl -m u:" + shell_word(asker_.user) +
-            (barrier->directory ? ":x "
-             : listed           ? ":rx "
-                                : ":r ") +
-            shell_word(barrier->path);
-    return printable(text, kMaxNoteBytes) + "\", or name its socket in lagwatch.yml";
+            "): run \"setfacl -m u:" + shell_word(asker_.user) + rights + shell_word(barrier->path);
+    return printable(text, kMaxNoteBytes) + "\", or " + std::string(kNameIt);
   }
 
   const DiscoverOptions& options_;
@@ -257,7 +256,7 @@ std::string to_yaml(const Discovery& discovery) {
     for (const DiscoveredHaproxy& haproxy : discovery.haproxy) append_haproxy(out, haproxy);
   }
   for (const std::string& problem : discovery.problems)
-    append_comment(out, "", "Not used: " + problem);
+    append_comment(out, "", "Problem: " + problem);
   return out;
 }
 

@@ -40,7 +40,9 @@ std::string socket_line(const HaproxyAsker& asker, const std::string& neighbour,
   return line;
 }
 
-std::string add_line(const std::string& line, const std::string& config_path) {
+// `own`: the line's socket is configured already, with other rights.
+std::string add_line(const std::string& line, const std::string& config_path, bool own = false) {
+  if (own) return "change its line in " + config_path + " to \"" + line + "\" and reload HAProxy";
   return "add to the global section of " + config_path + " the line \"" + line +
          "\" and reload HAProxy";
 }
@@ -234,7 +236,8 @@ std::string denied_socket(const HaproxyAsker& asker, const std::string& path,
   std::string text = path + " may not be used by user " + asker.user;
   const auto barrier = find_barrier(asker.root + path, W_OK);
   if (barrier) text += " (" + describe(*barrier) + ")";
-  text += ": " + add_line(socket_line(asker, path, 0), config_path);
+  const std::string line = socket_line(asker, path, 0);
+  text += ": " + add_line(line, config_path, line.find(" " + path + " ") != std::string::npos);
   // Never suggested for group root, and not where the group may do no more than we.
   const mode_t needed = barrier && barrier->directory ? S_IXGRP : S_IWGRP;
   if (!barrier || barrier->group == 0 || (barrier->mode & needed) == 0) return text;

@@ -192,13 +192,13 @@ class Reader {
         find_word(words, "ssl") != nullptr || find_word(words, "accept-proxy") != nullptr;
     for (const HaproxyAddress& address : haproxy_addresses(words[0].text)) {
       if (address.kind == HaproxyAddress::Kind::kUnsupported) {
-        note("the stats socket at " + place_ + " is not used: " + address.value);
+        note("the stats socket at " + place_ + " cannot be used: " + address.value);
         continue;
       }
       if (address.kind == HaproxyAddress::Kind::kNone) continue;
       if (wrapped) {
         note("the stats socket at " + place_ +
-             " is not used: lagwatch speaks neither TLS nor PROXY to it");
+             " cannot be used: lagwatch speaks neither TLS nor PROXY to it");
         continue;
       }
       const bool path = address.kind == HaproxyAddress::Kind::kPath;
@@ -285,7 +285,7 @@ class Reader {
 
   void add_pages(const Proxy& proxy, const Proxy& front) {
     if (front.binds.empty() && !front.odd_bind.empty()) {
-      note("the statistics page at " + proxy.stats_place + " is not used: of its address, " +
+      note("the statistics page at " + proxy.stats_place + " cannot be used: of its address, " +
            front.odd_bind);
     }
     for (const Proxy::Bind& bind : front.binds) {

@@ -19,8 +19,7 @@
 namespace lagwatch {
 namespace {
 
-constexpr size_t kMaxPids = 65536;     // whose names are read
-constexpr size_t kMaxInDetail = 4096;  // whose command lines are read
+constexpr size_t kMaxPids = 65536;  // whose names are read
 constexpr size_t kMaxProcFile =
     1U << 17U;  // a command line; -sf with thousands of pids is longer than a page
 constexpr size_t kMaxFiles = 256;
@@ -138,7 +137,7 @@ std::optional<Process> read_process(const std::string& proc, int pid, bool named
 }
 
 // Those named haproxy first, so that a limit does not hide them behind thousands of others.
-std::vector<Process> read_processes(const std::string& proc, bool& cut) {
+std::vector<Process> read_processes(const std::string& proc, size_t max_in_detail, bool& cut) {
   std::vector<int> named;
   std::vector<int> others;
   for (const int pid : list_pids(proc, cut)) {
@@ -149,7 +148,7 @@ std::vector<Process> read_processes(const std::string& proc, bool& cut) {
   size_t looked_at = 0;
   for (const auto* pids : {&named, &others}) {
     for (const int pid : *pids) {
-      if (looked_at++ == kMaxInDetail) {
+      if (looked_at++ == max_in_detail) {
         cut = true;
         return processes;
       }
@@ -172,9 +171,9 @@ std::vector<std::string> absolute(const Process& process) {
 
 }  // namespace
 
-HaproxyProcesses find_haproxys(const std::string& proc) {
+HaproxyProcesses find_haproxys(const std::string& proc, size_t max_in_detail) {
   HaproxyProcesses found;
-  const std::vector<Process> processes = read_processes(proc, found.cut);
+  const std::vector<Process> processes = read_processes(proc, max_in_detail, found.cut);
   std::map<int, const Process*> by_pid;
   for (const Process& process : processes) by_pid[process.pid] = &process;
   // Topmost first: workers are dropped for their parent, and for one with the same files (old ones

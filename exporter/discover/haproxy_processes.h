@@ -21,6 +21,7 @@ struct HaproxyProcesses {
   bool cut = false;  // there were too many processes to look at each
 };
 
-HaproxyProcesses find_haproxys(const std::string& proc);
+// Those named haproxy are looked at first, then others, `max_in_detail` in all.
+HaproxyProcesses find_haproxys(const std::string& proc, size_t max_in_detail = 4096);
 
 }  // namespace lagwatch

@@ -155,8 +155,8 @@ void ExpositionSource::write_row(std::string& chunk, const Catalog::Family& fami
                                  const Table& table, size_t column_index, size_t row) {
   const Column& column = table.schema().columns[column_index];
   const size_t offset = table.offset(column_index);
-  const size_t cells = column.expand == Expand::kHistogram ? 0 : cell_count(column);
-  bool any = column.expand == Expand::kHistogram;
+  const size_t cells = cell_count(column);
+  bool any = false;
   for (size_t i = 0; i < cells && !any; ++i) any = !std::isnan(table.cell(row, offset + i));
   if (!any) return;
   if (!header_written_) {

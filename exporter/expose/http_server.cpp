@@ -3,9 +3,7 @@
 #include "expose/http_server.h"
 
 #include <microhttpd.h>
-#include <signal.h>
 #include <string.h>
-#include <strings.h>
 
 #include <algorithm>
 #include <atomic>
@@ -23,16 +21,17 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "expose/acceptor.h"
+#include "expose/address.h"
+#include "expose/blocked_signals.h"
 #include "expose/exchange.h"
+#include "expose/mhd_request.h"
 #include "expose/mhd_response.h"
-#include "expose/request_target.h"
 
 namespace lagwatch {
 namespace {
 
 constexpr unsigned kThreads = 2;
-// Ours is the limit: libmicrohttpd refuses beyond its own without telling, and halves it over its
-// threads.
+// Ours is the limit: libmicrohttpd refuses beyond its own without telling, and splits it by thread.
 constexpr unsigned kMhdConnections = 1U << 20;
 constexpr std::string_view kStopping = "lagwatch is stopping.";
 
@@ -54,51 +53,7 @@ struct Served {
   std::atomic<bool> failure_logged{false};  // the first one; the others only count
 };
 
-int descriptor_of(MHD_Connection* connection) {
-  return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-}
-
-const sockaddr& peer_of(MHD_Connection* connection) {
-  return *MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
-}
-
 Instant steady_now() { return std::chrono::steady_clock::now(); }
-
-MHD_Result keep_header(void* cls, MHD_ValueKind, const char* key, const char* value) noexcept {
-  HttpRequest& request = *static_cast<HttpRequest*>(cls);
-  if (value == nullptr) return MHD_YES;
-  if (strcasecmp(key, "Host") == 0) request.host = value;
-  const bool accept = strcasecmp(key, "Accept") == 0;
-  if (!accept && strcasecmp(key, "Accept-Encoding") != 0) return MHD_YES;
-  std::string& out = accept ? request.accept : request.accept_encoding;
-  if (!out.empty()) out += ", ";
-  out += value;
-  return MHD_YES;
-}
-
-uint64_t content_length(MHD_Connection* connection) {
-  const char* value = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
-  return value == nullptr ? 0 : parse_number<uint64_t>(value).value_or(0);
-}
-
-// Signals are for the threads that wait for them. Those of a fault stay, for whoever handles them.
-class BlockedSignals {
- public:
-  BlockedSignals() {
-    sigset_t blocked;
-    sigfillset(&blocked);
-    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGPROF}) {
-      sigdelset(&blocked, fault);
-    }
-    pthread_sigmask(SIG_BLOCK, &blocked, &before_);
-  }
-  ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  BlockedSignals(const BlockedSignals&) = delete;
-  BlockedSignals& operator=(const BlockedSignals&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 }  // namespace
 
@@ -170,7 +125,7 @@ HttpServer::Impl::Impl(Options options, std::vector<HttpRoute> routes,
     routes_.emplace_back().route = std::move(route);
   }
   stats_->routes.emplace_back();
-  not_found_ = "There is nothing here. lagwatch serves " + known + "; / is its status page.";
+  not_found_ = "There is nothing here. lagwatch serves " + known + ".";
 }
 
 Status HttpServer::Impl::start() {
@@ -211,8 +166,9 @@ void HttpServer::Impl::stop() {
     waiting = waiting_;
   }
   // libmicrohttpd aborts the process if it is stopped with suspended connections.
-  for (const auto& exchange : waiting)
+  for (const auto& exchange : waiting) {
     exchange->answer(plain_response(503, std::string(kStopping)));
+  }
   {
     std::unique_lock lock(mutex_);
     none_in_flight_.wait_for(lock, options_.stop, [this] { return in_flight_ == 0; });
@@ -226,9 +182,8 @@ void* HttpServer::Impl::on_request_line(void* cls, const char* target,
   Impl& self = *static_cast<Impl*>(cls);
   auto request = std::make_unique<Request>();
   request->fd = descriptor_of(connection);
-  request->http.from_loopback = is_loopback(peer_of(connection));
   request->route = self.routes_.size();
-  if (target != nullptr) parse_target(target, request->http);
+  read_request_line(connection, target, request->http);
   self.connections_.request_begun(request->fd, steady_now());
   return request.release();  // until on_completed()
 }
@@ -271,11 +226,9 @@ void HttpServer::Impl::on_connection(void* cls, MHD_Connection* connection, void
 MHD_Result HttpServer::Impl::on_headers(Request& request, MHD_Connection* connection,
                                         const char* method) {
   request.has_headers = true;
-  request.http.method = method;
-  MHD_get_connection_values(connection, MHD_HEADER_KIND, &keep_header, &request.http);
+  read_headers(connection, method, request.http);
   if (content_length(connection) <= options_.body_bytes) return MHD_YES;
-  // Only before the body may it be answered instead of read; libmicrohttpd closes the connection
-  // then.
+  // Only before the body may it be answered instead of read; libmicrohttpd closes it then.
   begin_answering(request);
   request.exchange->answer(plain_response(413, "The body of this request is too large."));
   return conclude(request, connection);
@@ -366,9 +319,9 @@ MHD_Result HttpServer::Impl::send(Request& request, MHD_Connection* connection,
         {{"path", served->route.path}, {"err", what}});
   });
   if (!made) return MHD_NO;
-  // libmicrohttpd 0.9.75 sends the last chunk of a streamed body in answer to HEAD too, where it
-  // would be taken for the next answer. This option keeps it from chunking, and closes the
-  // connection behind.
+  // libmicrohttpd 0.9.75 answers HEAD with the last chunk of a streamed body too, which would be
+  // taken for the next answer. This option keeps it from chunking, and closes the connection
+  // behind.
   if (streamed && request.http.method == "HEAD") {
     MHD_set_response_options(made.get(), MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
   }

@@ -38,6 +38,8 @@ class Table {
 
   // `value` is as the source has it; the column's scale is applied. A NaN leaves the cell absent.
   void set(size_t row, size_t column, double value, size_t element = 0);
+  // Several elements of a column at once, from element `first` on.
+  void set_each(size_t row, size_t column, std::span<const double> values, size_t first = 0);
 
   // Only the active state of kState columns is written, not its zeros.
   void set_sparse_states(bool sparse) { sparse_states_ = sparse; }

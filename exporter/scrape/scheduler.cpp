@@ -395,18 +395,21 @@ void Scheduler::refresh(std::optional<std::string_view> name, std::function<void
   arm();
 }
 
-// Those who need not wait any longer; they are told after what they waited for is published.
-std::vector<std::function<void()>> Scheduler::ready_waiters(const Moment& now) {
+bool Scheduler::must_wait(const Waiter& waiter, Instant now) const {
   const auto under_way = [&](const std::pair<size_t, uint64_t>& wanted) {
     const auto& lanes = targets_[wanted.first]->lanes;
     return std::any_of(lanes.begin(), lanes.end(), [&](const LaneState& lane) {
       return lane.running && lane.round == wanted.second;
     });
   };
+  return now < waiter.until && std::any_of(waiter.rounds.begin(), waiter.rounds.end(), under_way);
+}
+
+// Those who need not wait any longer; they are told after what they waited for is published.
+std::vector<std::function<void()>> Scheduler::ready_waiters(const Moment& now) {
   std::vector<std::function<void()>> ready;
   std::erase_if(waiters_, [&](Waiter& waiter) {
-    const bool waits = now.steady < waiter.until &&
-                       std::any_of(waiter.rounds.begin(), waiter.rounds.end(), under_way);
+    const bool waits = must_wait(waiter, now.steady);
     if (!waits) ready.push_back(std::move(waiter.done));
     return !waits;
   });
@@ -416,15 +419,13 @@ std::vector<std::function<void()>> Scheduler::ready_waiters(const Moment& now) {
 Instant Scheduler::next_due() const {
   const Instant now = hooks_.clock().steady;
   Instant due = now + kHeartbeat;
-  if (dirty_) due = std::min(due, waiters_.empty() ? publish_due_ : now);
+  if (dirty_) due = std::min(due, publish_due_);
   for (const auto& target : targets_) {
     for (const LaneState& lane : target->lanes) {
       if (!lane.running) due = std::min(due, lane.due);
     }
   }
-  for (const Waiter& waiter : waiters_) {
-    due = std::min(due, waiter.rounds.empty() ? now : waiter.until);
-  }
+  for (const Waiter& waiter : waiters_) due = std::min(due, must_wait(waiter, now) ? waiter.until : now);
   return due;
 }
 

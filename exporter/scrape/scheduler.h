@@ -82,6 +82,7 @@ class Scheduler {
   void publish(const Moment& now);
   std::shared_ptr<const TargetView> make_view(const Target& target) const;
   static void log_change(Target& target, const TargetView& view, Instant at);
+  bool must_wait(const Waiter& waiter, Instant now) const;
   std::vector<std::function<void()>> ready_waiters(const Moment& now);
   Instant next_due() const;
   void arm();

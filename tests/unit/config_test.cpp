@@ -196,6 +196,17 @@ TEST(Config, DefaultsReachTargetsThatStandBeforeThem) {
   EXPECT_EQ(found.labels, (Labels{{"site", "x"}}));
 }
 
+TEST(Config, LabelsThatMetricsHaveAreRefused) {
+  const LabelTaken taken = [](std::string_view kind, std::string_view label) {
+    return kind == "haproxy" && label == "proxy";
+  };
+  const std::string text =
+      "haproxy: [{ sockets: /a, labels: { proxy: x } }]\nhost: { labels: { proxy: x } }\n";
+  EXPECT_EQ(parse_config("c.yml", text, taken).errors,
+            Lines{"c.yml:1:36: label \"proxy\" is one that metrics of kind haproxy have"});
+  EXPECT_EQ(errors_of(text), Lines{});
+}
+
 TEST(Config, DurationsAreThoseOfPrometheus) {
   const auto read = [](const std::string& text) {
     return parse_config("c.yml", "interval: " + text + "\n").config.interval;

@@ -16,7 +16,6 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <thread>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -31,12 +30,17 @@ constexpr Duration kPatience = 20s;
 
 inline Instant steady_now() { return std::chrono::steady_clock::now(); }
 
+// Lets time pass. No test is right only because of it.
+inline void pause_for(std::chrono::milliseconds time) {
+  poll(nullptr, 0, static_cast<int>(time.count()));
+}
+
 // Looks until `condition` holds; false where it did not within the patience.
 inline bool eventually(const std::function<bool()>& condition, Duration patience = kPatience) {
   const Instant until = steady_now() + patience;
   while (!condition()) {
     if (steady_now() > until) return false;
-    std::this_thread::sleep_for(1ms);
+    pause_for(1ms);
   }
   return true;
 }

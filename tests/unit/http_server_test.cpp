@@ -114,9 +114,7 @@ TEST(HttpServer, UnknownPathIsA404WithASentence) {
   for (const char* path : {"/nothing", "/metrics/", "/metrics/x", "/Metrics", "/metrics%00", "/"}) {
     const Reply reply = client.get(path);
     EXPECT_EQ(reply.status, 404) << path;
-    EXPECT_EQ(
-        reply.body,
-        "There is nothing here. lagwatch serves /metrics, /-/healthy; / is its status page.\n");
+    EXPECT_EQ(reply.body, "There is nothing here. lagwatch serves /metrics, /-/healthy.\n");
   }
 }
 
@@ -213,6 +211,35 @@ TEST(HttpServer, TooLargeBodyIsRefusedUnread) {
   chunked.send("POST /metrics HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
   for (int i = 0; i < 10; ++i) chunked.send("2000\r\n" + std::string(0x2000, 'x') + "\r\n");
   EXPECT_TRUE(chunked.closed());
+  EXPECT_EQ(Client(served.address()).get("/metrics").status, 200);
+}
+
+TEST(HttpServer, PipelinedRequestsAreAnsweredInOrder) {
+  Served served({text_route("/a", "first"), stream_route("/b", 3), text_route("/c", "third")});
+  Client client(served.address());
+  const std::string rest = " HTTP/1.1\r\nHost: test\r\n\r\n";
+  client.send("GET /a" + rest + "GET /b" + rest + "GET /c" + rest);
+  EXPECT_EQ(client.read_reply().body, "first");
+  EXPECT_EQ(client.read_reply().body.size(), 3u * 65536);
+  EXPECT_EQ(client.read_reply().body, "third");
+}
+
+TEST(HttpServer, ClientThatSaysNoMoreIsAnsweredStill) {
+  Served served({text_route("/metrics", "x")});
+  Client client(served.address());
+  client.send("GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n");
+  shutdown(client.fd(), SHUT_WR);
+  EXPECT_EQ(client.read_reply().body, "x");
+}
+
+TEST(HttpServer, RequestWithoutAPathIsNoTrouble) {
+  Served served({text_route("/metrics", "x")});
+  for (const char* line : {"GET", "GET ", "GET  HTTP/1.1", " ", "\r\n\r\n", "GET ? HTTP/1.1"}) {
+    Client client(served.address());
+    client.send(std::string(line) + "\r\nHost: test\r\nConnection: close\r\n\r\n");
+    shutdown(client.fd(), SHUT_WR);
+    EXPECT_TRUE(client.closed()) << line;
+  }
   EXPECT_EQ(Client(served.address()).get("/metrics").status, 200);
 }
 

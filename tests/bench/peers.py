@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The programs lagwatch is measured against, as installed from Debian."""
+
+import shutil
+
+from lab.process import Unavailable, environment, free_ports, wait_until
+
+from .measure import get
+
+PACKAGES = ("prometheus-haproxy-exporter", "prometheus-node-exporter")
+
+
+class Exporter:
+    """A Go exporter on a free loopback port. Unavailable when it is not installed."""
+
+    def __init__(self, lab, name, program, *flags):
+        binary = shutil.which(program, path=environment()["PATH"])
+        if binary is None:
+            raise Unavailable(f"{program} is not installed (Debian package {program})")
+        port = free_ports(1)[0]
+        self.url = f"http://127.0.0.1:{port}/metrics"
+        self.child = lab.spawn(name, [binary, f"--web.listen-address=127.0.0.1:{port}", *flags])
+        wait_until(
+            lambda: self.child.require_alive() and get(self.url.replace("/metrics", "/")),
+            what=f"{name} listens",
+        )
+
+    @property
+    def pid(self):
+        return self.child.pid
+
+
+def haproxy_exporter(lab, name, haproxy, report):
+    """prometheus-haproxy-exporter on the unix socket of `haproxy`; None, and a skip in the report,
+    when it cannot be had."""
+    return optional(
+        lab, report, name, PACKAGES[0], f"--haproxy.scrape-uri=unix:{haproxy.user_socket}"
+    )
+
+
+def node_exporter(lab, report):
+    return optional(lab, report, "node_exporter", PACKAGES[1])
+
+
+def optional(lab, report, name, program, *flags):
+    try:
+        return Exporter(lab, name, program, *flags)
+    except Unavailable as reason:
+        report.skip(f"peer {program}", str(reason))
+        return None

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Metrics are declared once and rightly; what the documents say of them is true.
+#include <gtest/gtest.h>
+#include <re2/re2.h>
+
+#include <map>
+
+#include "cli/session.h"
+#include "collector/collector.h"
+#include "expose/catalog.h"
+#include "golden.h"
+
+namespace lagwatch {
+namespace {
+
+const std::string kReadme = golden::read_file(std::string(LAGWATCH_SOURCE_DIR) + "/README.md");
+
+TEST(Catalog, AFamilyHasOneTypeAndOneHelp) {
+  std::map<std::string_view, const Column*> known;
+  for (const Schema* schema : all_schemas()) {
+    for (const Column& column : schema->columns) {
+      const auto [found, fresh] = known.emplace(column.name, &column);
+      if (fresh) continue;
+      EXPECT_EQ(found->second->type, column.type) << column.name;
+      EXPECT_EQ(found->second->help, column.help) << column.name;
+    }
+  }
+}
+
+TEST(Catalog, NamesAndLabelsAreValid) {
+  const RE2 name("[a-zA-Z_][a-zA-Z0-9_]*");
+  for (const Schema* schema : all_schemas()) {
+    for (const std::string_view label : schema->labels) {
+      EXPECT_TRUE(RE2::FullMatch(std::string(label), name)) << label;
+      EXPECT_NE(label, "target");
+    }
+    for (const Column& column : schema->columns) {
+      EXPECT_TRUE(RE2::FullMatch(std::string(column.name), name)) << column.name;
+      EXPECT_FALSE(column.help.empty()) << column.name;
+      EXPECT_TRUE(column.help.ends_with('.')) << column.name << ": " << column.help;
+      EXPECT_EQ(column.values.empty(), column.expand == Expand::kOne) << column.name;
+      EXPECT_EQ(column.label.empty(), column.values.empty() || column.expand == Expand::kHistogram) << column.name;
+    }
+  }
+}
+
+TEST(Catalog, EveryCollectorHasARowInTheReadme) {
+  for (const Collector* collector : collectors()) {
+    EXPECT_NE(kReadme.find("| `" + std::string(collector->name) + "` |"), std::string::npos)
+        << "README.md, table of collectors: add the line\n| `" << collector->name << "` | what it reads | privileges | `"
+        << collector->name << "_` |";
+  }
+}
+
+TEST(Catalog, EveryMetricTheReadmeNamesExists) {
+  const Catalog catalog(all_schemas());
+  std::set<std::string_view> names;
+  for (const Catalog::Family& family : catalog.families()) names.insert(family.column->name);
+  const RE2 metric("`((?:haproxy|lagwatch|node)_[a-z0-9_A-Z]+)(?:\\{[^`]*)?`");
+  re2::StringPiece rest(kReadme);
+  for (std::string name; RE2::FindAndConsume(&rest, metric, &name);) {
+    if (name.ends_with('_')) continue;  // a prefix
+    EXPECT_TRUE(names.contains(name)) << "README.md names " << name << ", which nothing declares";
+  }
+}
+
+}  // namespace
+}  // namespace lagwatch
