@@ -40,13 +40,14 @@ int check_command(const Arguments& arguments) {
   add_common_options(app, common);
   app.add_flag("--live", live, "Ask each target: reachable, allowed, and the exact fix if not");
   if (const auto code = parse_arguments(app, arguments)) return *code;
+  common.log_level = "error";  // what fails is printed below
   const auto loaded = load(common);
   if (!loaded) return kUsage;
   print(loaded->from_file ? common.config_file + ": ok\n"
                           : std::string("no configuration: what runs on this host is watched\n"));
   if (loaded->found) {
     for (const std::string& problem : loaded->found->problems)
-      print("discovery: " + printable(problem, 1000) + "\n");
+      print("discovery: " + printable(problem, 4000) + "\n");
   }
   std::vector<TargetSpec> specs =
       make_targets(loaded->config, loaded->found ? &*loaded->found : nullptr, common.storage_path);

@@ -20,8 +20,8 @@ namespace {
 
 constexpr Duration kRediscover = std::chrono::seconds(60);
 
-// An answer that grew large is given back to the system when freed. Below 4 MiB, what every collect needs again is
-// kept: mapping and unmapping it each time was most of a collect of 1,000 servers.
+// An answer that grew large is given back to the system when freed. Below 4 MiB, what every collect
+// needs again is kept: mapping and unmapping it each time was most of a collect of 1,000 servers.
 void keep_memory_small() {
   mallopt(M_MMAP_THRESHOLD, 4 << 20);
   mallopt(M_TRIM_THRESHOLD, 4 << 20);

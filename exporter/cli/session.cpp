@@ -62,11 +62,12 @@ bool label_taken(std::string_view kind, std::string_view label) {
                          [&](const Column& column) { return column.label == label; });
     });
   };
-  const auto collectors_have = std::any_of(collectors().begin(), collectors().end(), [&](const Collector* collector) {
-    return collector->kind->name == kind && has(collector->schemas);
-  });
-  const auto joins_have =
-      std::any_of(joins().begin(), joins().end(), [&](const Join* join) { return has(join->schemas); });
+  const auto collectors_have =
+      std::any_of(collectors().begin(), collectors().end(), [&](const Collector* collector) {
+        return collector->kind->name == kind && has(collector->schemas);
+      });
+  const auto joins_have = std::any_of(joins().begin(), joins().end(),
+                                      [&](const Join* join) { return has(join->schemas); });
   return collectors_have || joins_have || has(self_schemas());
 }
 

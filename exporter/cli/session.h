@@ -20,7 +20,8 @@ namespace lagwatch {
 // Every schema there is: kinds, targets, collectors, joins.
 std::vector<const Schema*> all_schemas();
 
-// Whether a sample of this kind has a label of this name already, so that a constant one would stand there twice.
+// Whether a sample of this kind has a label of this name already, so that a constant one would
+// stand there twice.
 bool label_taken(std::string_view kind, std::string_view label);
 
 // The configuration's targets, `host` last; what it does not name is taken from `found` (may be

@@ -217,7 +217,8 @@ void SocketClient::on_events(AskId id, uint32_t events) {
 
 void SocketClient::send_some(Exchange& exchange) {
   const std::string_view rest = std::string_view(exchange.ask.send).substr(exchange.sent);
-  const ssize_t sent = send(exchange.fd.get(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  const ssize_t sent =
+      send(exchange.fd.get(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent >= 0) {
     exchange.sent += static_cast<size_t>(sent);
   } else if (errno != EAGAIN && errno != EINTR) {
@@ -265,7 +266,8 @@ void SocketClient::read_some(Exchange& exchange) {
 
 void SocketClient::pause_reading(Exchange& exchange) {
   exchange.paced = 0;
-  // Not watched at all meanwhile: watched for nothing, epoll still reports that the peer has closed.
+  // Not watched at all meanwhile: watched for nothing, epoll still reports that the peer has
+  // closed.
   loop_.unwatch(exchange.fd.get());
   exchange.pace_timer = loop_.at(now().steady + kPacedPause, [this, id = exchange.id] {
     Exchange& paused = *exchanges_.at(id);

@@ -52,7 +52,7 @@ class ProxyTables {
   const StatDump& dump_;
   const BackendMemory& memory_;
   const HaproxyOptions& options_;
-  std::vector<Table> tables_;  // by RowType
+  std::vector<Table> tables_;                                // by RowType
   std::array<std::unordered_set<Name, NameHash>, 4> names_;  // already written, by RowType
 };
 

@@ -15,26 +15,6 @@ constexpr Duration kHeartbeat = std::chrono::seconds(1);
 // Snapshots are made at most this often unless somebody waits for one: a thousand targets answer
 // one by one.
 constexpr Duration kPublishPause = std::chrono::milliseconds(10);
-constexpr size_t kRecent = 16;
-
-// The exchange times of a lane's last rounds, good or not.
-class RecentDurations {
- public:
-  void add(Duration duration) { durations_[next_++ % kRecent] = duration; }
-  Duration p90() const {
-    const size_t count = std::min(next_, kRecent);
-    if (count == 0) return Duration::zero();
-    std::array<Duration, kRecent> sorted = durations_;
-    const size_t index = (count * 9 + 9) / 10 - 1;
-    std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(index),
-                     sorted.begin() + static_cast<std::ptrdiff_t>(count));
-    return sorted[index];
-  }
-
- private:
-  std::array<Duration, kRecent> durations_{};
-  size_t next_ = 0;
-};
 
 std::string render_labels(const TargetOptions& options) {
   std::string block;
@@ -87,18 +67,6 @@ struct Scheduler::Waiter {
   Instant until;
   std::function<void()> done;
 };
-
-Duration backoff(Duration interval, unsigned failures, Reason last) {
-  if (last == Reason::kAuth) return kAuthBackoff;
-  Duration wait = interval;
-  for (unsigned i = 1; i < failures && wait < kMaxBackoff; ++i) wait *= 2;
-  return std::min(wait, kMaxBackoff);
-}
-
-Duration period(Lane lane, Duration interval, Duration took) {
-  if (lane == Lane::kMain) return interval;
-  return std::max(interval, std::min(took * 100, interval * 3));
-}
 
 Scheduler::Scheduler(Asker& asker, SnapshotBoard& board, Hooks hooks)
     : asker_(asker), board_(board), hooks_(std::move(hooks)) {}
@@ -425,7 +393,8 @@ Instant Scheduler::next_due() const {
       if (!lane.running) due = std::min(due, lane.due);
     }
   }
-  for (const Waiter& waiter : waiters_) due = std::min(due, must_wait(waiter, now) ? waiter.until : now);
+  for (const Waiter& waiter : waiters_)
+    due = std::min(due, must_wait(waiter, now) ? waiter.until : now);
   return due;
 }
 

@@ -3,7 +3,6 @@
 // time, what is shown.
 #pragma once
 
-#include <array>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -16,6 +15,7 @@
 #include "collector/collector.h"
 #include "model/snapshot.h"
 #include "scrape/options.h"
+#include "scrape/pace.h"
 
 namespace lagwatch {
 
@@ -27,9 +27,6 @@ struct TargetSpec {
   std::unique_ptr<State> state;
 };
 
-inline constexpr Duration kDefaultInterval = std::chrono::seconds(5);
-inline constexpr Duration kMaxBackoff = std::chrono::seconds(15);
-inline constexpr Duration kAuthBackoff = std::chrono::seconds(60);
 // How long a scrape waits for fresh samples, and which targets are quick enough to be waited for.
 inline constexpr Duration kScrapeWait = std::chrono::milliseconds(100);
 inline constexpr Duration kQuickTarget = std::chrono::milliseconds(50);
@@ -97,11 +94,5 @@ class Scheduler {
   bool dirty_ = false;                // something changed since the last snapshot
   Instant publish_due_{};             // not before, unless somebody waits
 };
-
-// How long to wait after a failure. `failures` in a row, at least 1.
-Duration backoff(Duration interval, unsigned failures, Reason last);
-
-// How long to wait after a success that took `took`.
-Duration period(Lane lane, Duration interval, Duration took);
 
 }  // namespace lagwatch

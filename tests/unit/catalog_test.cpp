@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Metrics are declared once and rightly; what the documents say of them is true.
+#include "expose/catalog.h"
+
 #include <gtest/gtest.h>
 #include <re2/re2.h>
 
@@ -7,7 +9,6 @@
 
 #include "cli/session.h"
 #include "collector/collector.h"
-#include "expose/catalog.h"
 #include "golden.h"
 
 namespace lagwatch {
@@ -39,7 +40,8 @@ TEST(Catalog, NamesAndLabelsAreValid) {
       EXPECT_FALSE(column.help.empty()) << column.name;
       EXPECT_TRUE(column.help.ends_with('.')) << column.name << ": " << column.help;
       EXPECT_EQ(column.values.empty(), column.expand == Expand::kOne) << column.name;
-      EXPECT_EQ(column.label.empty(), column.values.empty() || column.expand == Expand::kHistogram) << column.name;
+      EXPECT_EQ(column.label.empty(), column.values.empty() || column.expand == Expand::kHistogram)
+          << column.name;
     }
   }
 }
@@ -47,8 +49,8 @@ TEST(Catalog, NamesAndLabelsAreValid) {
 TEST(Catalog, EveryCollectorHasARowInTheReadme) {
   for (const Collector* collector : collectors()) {
     EXPECT_NE(kReadme.find("| `" + std::string(collector->name) + "` |"), std::string::npos)
-        << "README.md, table of collectors: add the line\n| `" << collector->name << "` | what it reads | privileges | `"
-        << collector->name << "_` |";
+        << "README.md, table of collectors: add the line\n| `" << collector->name
+        << "` | what it reads | privileges | `" << collector->name << "_` |";
   }
 }
 

@@ -19,12 +19,22 @@ constexpr Column kColumns[] = {
     {.name = "x_bytes_total", .type = Type::kCounter, .source = "bin", .help = "Bytes."},
     {.name = "x_old", .type = Type::kCounter, .help = "A counter by another name."},
     {.name = "x_seconds", .help = "A \"gauge\" \\ in\ntwo lines.", .scale = 0.001},
-    {.name = "x_status", .help = "State.", .label = "state", .values = kStates, .expand = Expand::kState},
-    {.name = "x_time", .type = Type::kHistogram, .help = "H.", .label = "le", .values = kBounds, .expand = Expand::kHistogram},
+    {.name = "x_status",
+     .help = "State.",
+     .label = "state",
+     .values = kStates,
+     .expand = Expand::kState},
+    {.name = "x_time",
+     .type = Type::kHistogram,
+     .help = "H.",
+     .label = "le",
+     .values = kBounds,
+     .expand = Expand::kHistogram},
 };
 constexpr std::string_view kLabels[] = {"proxy"};
 constexpr Schema kSchema{kLabels, kColumns};
-constexpr Column kOtherColumns[] = {{.name = "x_bytes_total", .type = Type::kCounter, .source = "bin", .help = "Bytes."}};
+constexpr Column kOtherColumns[] = {
+    {.name = "x_bytes_total", .type = Type::kCounter, .source = "bin", .help = "Bytes."}};
 constexpr Schema kOther{kLabels, kOtherColumns};
 const Kind kKind{"x", "", nullptr};
 
@@ -34,7 +44,8 @@ struct World {
 
   Output& target(const std::string& name, double expires_in = 10) {
     auto view = std::make_shared<TargetView>();
-    view->info = std::make_shared<const TargetInfo>(TargetInfo{&kKind, name, "target=\"" + name + "\""});
+    view->info =
+        std::make_shared<const TargetInfo>(TargetInfo{&kKind, name, "target=\"" + name + "\""});
     auto output = std::make_shared<Output>(view->info->label_block);
     CollectorView& collector = view->collectors.emplace_back();
     collector.name = "x";
@@ -63,9 +74,10 @@ TEST(Exposition, FamilyStandsOnceContiguousOverTargetsAndSchemas) {
   const std::string_view labels[] = {"q"};
   Table& table = b.table(kOther);
   table.set(table.add_row(labels), 0, 2);
-  EXPECT_EQ(world.text(),
-            "# HELP x_bytes_total Bytes. Source: bin.\n# TYPE x_bytes_total counter\n"
-            "x_bytes_total{target=\"a\",proxy=\"p\"} 1\nx_bytes_total{target=\"b\",proxy=\"q\"} 2\n");
+  EXPECT_EQ(
+      world.text(),
+      "# HELP x_bytes_total Bytes. Source: bin.\n# TYPE x_bytes_total counter\n"
+      "x_bytes_total{target=\"a\",proxy=\"p\"} 1\nx_bytes_total{target=\"b\",proxy=\"q\"} 2\n");
 }
 
 TEST(Exposition, OpenMetricsNamesTheFamilyWithoutTotalAndEndsWithEof) {
@@ -74,8 +86,10 @@ TEST(Exposition, OpenMetricsNamesTheFamilyWithoutTotalAndEndsWithEof) {
   row(output, "p", 1);
   output.tables[0].set(0, 1, 5);
   EXPECT_EQ(world.text({.format = Exposition::kOpenMetrics100}),
-            "# HELP x_bytes Bytes. Source: bin.\n# TYPE x_bytes counter\nx_bytes_total{target=\"a\",proxy=\"p\"} 1\n"
-            "# HELP x_old A counter by another name.\n# TYPE x_old unknown\nx_old{target=\"a\",proxy=\"p\"} 5\n# EOF\n");
+            "# HELP x_bytes Bytes. Source: bin.\n# TYPE x_bytes "
+            "counter\nx_bytes_total{target=\"a\",proxy=\"p\"} 1\n"
+            "# HELP x_old A counter by another name.\n# TYPE x_old "
+            "unknown\nx_old{target=\"a\",proxy=\"p\"} 5\n# EOF\n");
 }
 
 TEST(Exposition, HelpIsEscapedAsEachFormatWants) {
@@ -87,7 +101,8 @@ TEST(Exposition, HelpIsEscapedAsEachFormatWants) {
   EXPECT_EQ(world.text(),
             "# HELP x_seconds A \"gauge\" \\\\ in\\ntwo lines.\n# TYPE x_seconds gauge\n"
             "x_seconds{target=\"a\",proxy=\"p\"} 1.5\n");
-  EXPECT_TRUE(world.text({.format = Exposition::kOpenMetrics100}).starts_with("# HELP x_seconds A \\\"gauge\\\" \\\\ in\\ntwo lines.\n"));
+  EXPECT_TRUE(world.text({.format = Exposition::kOpenMetrics100})
+                  .starts_with("# HELP x_seconds A \\\"gauge\\\" \\\\ in\\ntwo lines.\n"));
 }
 
 TEST(Exposition, LabelsFromStrangersAreEscapedCleanedAndBounded) {
@@ -105,7 +120,9 @@ TEST(Exposition, StatesAreZeroOrOneAndSparseOnesOnlyOne) {
   const std::string_view labels[] = {"p"};
   Table& table = output.table(kSchema);
   table.set(table.add_row(labels), 3, 1);
-  EXPECT_NE(world.text().find("state=\"DOWN\"} 0\nx_status{target=\"a\",proxy=\"p\",state=\"UP\"} 1\n"), std::string::npos);
+  EXPECT_NE(
+      world.text().find("state=\"DOWN\"} 0\nx_status{target=\"a\",proxy=\"p\",state=\"UP\"} 1\n"),
+      std::string::npos);
   output.tables[0].set_sparse_states(true);
   EXPECT_EQ(world.text().find("DOWN"), std::string::npos);
 }
@@ -119,8 +136,9 @@ TEST(Exposition, HistogramHasBucketsSumAndCount) {
   const double cells[] = {1, 2, 3, 4.5};
   for (size_t i = 0; i < 4; ++i) table.set(0, 4, cells[i], i);
   const std::string base = "{target=\"a\",proxy=\"p\"";
-  EXPECT_NE(world.text().find("x_time_bucket" + base + ",le=\"0.1\"} 1\nx_time_bucket" + base + ",le=\"1\"} 2\nx_time_bucket" +
-                              base + ",le=\"+Inf\"} 3\nx_time_sum" + base + "} 4.5\nx_time_count" + base + "} 3\n"),
+  EXPECT_NE(world.text().find("x_time_bucket" + base + ",le=\"0.1\"} 1\nx_time_bucket" + base +
+                              ",le=\"1\"} 2\nx_time_bucket" + base + ",le=\"+Inf\"} 3\nx_time_sum" +
+                              base + "} 4.5\nx_time_count" + base + "} 3\n"),
             std::string::npos);
 }
 
@@ -166,15 +184,22 @@ TEST(Exposition, NumbersDoNotFollowTheLocale) {
   const std::string_view labels[] = {"p"};
   Table& table = output.table(kSchema);
   table.set(table.add_row(labels), 2, 1234567.8);
-  EXPECT_NE(world.text().find("} 1234.5678\n"), std::string::npos) << (old == nullptr ? "locale de_DE.UTF-8 is missing" : "");
+  EXPECT_NE(world.text().find("} 1234.5678\n"), std::string::npos)
+      << (old == nullptr ? "locale de_DE.UTF-8 is missing" : "");
   std::setlocale(LC_ALL, "C");
 }
 
 TEST(Exposition, ProcessFamiliesComeLast) {
   prometheus::Registry registry;
-  prometheus::BuildCounter().Name("z_total").Help("Z\nz.").Register(registry).Add({{"a", "b\"c"}}).Increment(2.5);
+  prometheus::BuildCounter()
+      .Name("z_total")
+      .Help("Z\nz.")
+      .Register(registry)
+      .Add({{"a", "b\"c"}})
+      .Increment(2.5);
   World world;
-  EXPECT_EQ(world.text({.families = registry.Collect()}), "# HELP z_total Z\\nz.\n# TYPE z_total counter\nz_total{a=\"b\\\"c\"} 2.5\n");
+  EXPECT_EQ(world.text({.families = registry.Collect()}),
+            "# HELP z_total Z\\nz.\n# TYPE z_total counter\nz_total{a=\"b\\\"c\"} 2.5\n");
   EXPECT_EQ(world.text({.format = Exposition::kOpenMetrics100, .families = registry.Collect()}),
             "# HELP z Z\\nz.\n# TYPE z counter\nz_total{a=\"b\\\"c\"} 2.5\n# EOF\n");
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Golden data for collectors: replies in, exposition out, compared with what is kept beside the replies.
+// Golden data for collectors: replies in, exposition out, compared with what is kept beside the
+// replies.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -34,8 +35,10 @@ inline Moment moment(double offset_seconds = 0) {
           WallTime(std::chrono::seconds(1795352000)) + from_seconds(offset_seconds)};
 }
 
-// All samples of `output` as the target "t" would expose them, without lagwatch's own; HELP and TYPE left out.
-inline std::string samples(std::shared_ptr<const Output> output, const Moment& now, const Kind& kind) {
+// All samples of `output` as the target "t" would expose them, without lagwatch's own; HELP and
+// TYPE left out.
+inline std::string samples(std::shared_ptr<const Output> output, const Moment& now,
+                           const Kind& kind) {
   auto view = std::make_shared<TargetView>();
   view->info = std::make_shared<const TargetInfo>(TargetInfo{&kind, "t", "target=\"t\""});
   CollectorView& collector = view->collectors.emplace_back();
@@ -75,8 +78,10 @@ inline void expect_golden(const std::filesystem::path& file, const std::string& 
   ASSERT_TRUE(std::filesystem::exists(file)) << file << " is missing; see its README";
   const std::set<std::string> wanted = lines(read_file(file));
   const std::set<std::string> got = lines(actual);
-  for (const std::string& line : wanted) EXPECT_TRUE(got.contains(line)) << file << ": missing " << line;
-  for (const std::string& line : got) EXPECT_TRUE(wanted.contains(line)) << file << ": unexpected " << line;
+  for (const std::string& line : wanted)
+    EXPECT_TRUE(got.contains(line)) << file << ": missing " << line;
+  for (const std::string& line : got)
+    EXPECT_TRUE(wanted.contains(line)) << file << ": unexpected " << line;
 }
 
 }  // namespace lagwatch::golden

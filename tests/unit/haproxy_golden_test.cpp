@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every recorded HAProxy, version by version: what the collector makes of it, and whether HAProxy's own exporter
-// says the same.
+// Every recorded HAProxy, version by version: what the collector makes of it, and whether HAProxy's
+// own exporter says the same.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -58,9 +58,12 @@ std::pair<std::string, std::string> split(std::string line) {
 
 // What the native exporter says a moment later than the socket, so that values may have moved on.
 bool moves(const std::string& series) {
-  return series.starts_with("haproxy_process_") || series.find("proxy=\"promex\"") != std::string::npos ||
-         series.find("proxy=\"px\"") != std::string::npos || series.find("last_change") != std::string::npos ||
-         series.find("downtime") != std::string::npos || series.find("_rate") != std::string::npos ||
+  return series.starts_with("haproxy_process_") ||
+         series.find("proxy=\"promex\"") != std::string::npos ||
+         series.find("proxy=\"px\"") != std::string::npos ||
+         series.find("last_change") != std::string::npos ||
+         series.find("downtime") != std::string::npos ||
+         series.find("_rate") != std::string::npos ||
          series.find("check_duration") != std::string::npos;
 }
 
@@ -69,9 +72,11 @@ bool has_no_source(const std::string& series) {
   return series.starts_with("haproxy_sticktable_") || series.starts_with("haproxy_resolver_") ||
          // 0 where the cell is empty, because the check did not get as far as a code.
          series.starts_with("haproxy_server_check_code") ||
-         // A server in maintenance: its check cells are empty, and this version counts it all the same.
+         // A server in maintenance: its check cells are empty, and this version counts it all the
+         // same.
          series.starts_with("haproxy_backend_agg_check_status{proxy=\"b_http\",state=\"L7OK\"}") ||
-         series.starts_with("haproxy_server_check_duration_seconds{proxy=\"b_http\",server=\"ag_maint\"}");
+         series.starts_with(
+             "haproxy_server_check_duration_seconds{proxy=\"b_http\",server=\"ag_maint\"}");
 }
 
 TEST_P(HaproxyGolden, AgreesWithTheNativeExporter) {

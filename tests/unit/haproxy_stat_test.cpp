@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CSV as it comes: quoting, oddities of versions, and everything that is no CSV.
+#include "collector/haproxy_stat.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <random>
 
-#include "collector/haproxy_stat.h"
 #include "collector/haproxy_states.h"
 #include "golden.h"
 
@@ -14,7 +15,9 @@ namespace {
 
 constexpr size_t kStot = stat_number("stot");
 
-std::string csv(const std::string& header, const std::string& rows) { return "# " + header + "\n" + rows + "\n"; }
+std::string csv(const std::string& header, const std::string& rows) {
+  return "# " + header + "\n" + rows + "\n";
+}
 
 TEST(HaproxyStat, ReadsCellsByHeaderName) {
   const std::string text = csv("pxname,svname,unheard,stot,type,status,", "web,a1,x,7,2,UP 1/3,\n");
@@ -37,8 +40,9 @@ TEST(HaproxyStat, EmptyCellIsAbsentAndMinusOneIsANumber) {
 }
 
 TEST(HaproxyStat, QuotedCellsHoldCommasQuotesNewlinesAndEmptyLines) {
-  const std::string text = csv("pxname,svname,last_chk,tracked,type,stot,",
-                               "web,\"a\"\"1\",\"oh, \"\"no\"\"\n\nredis\",\"b,c\",2,3,\nweb,a2,,,2,4,\n");
+  const std::string text =
+      csv("pxname,svname,last_chk,tracked,type,stot,",
+          "web,\"a\"\"1\",\"oh, \"\"no\"\"\n\nredis\",\"b,c\",2,3,\nweb,a2,,,2,4,\n");
   const auto dump = parse_stat(text, StatEnd::kEmptyLine);
   ASSERT_TRUE(dump.ok());
   ASSERT_EQ(dump->rows.size(), 2U);
@@ -49,7 +53,8 @@ TEST(HaproxyStat, QuotedCellsHoldCommasQuotesNewlinesAndEmptyLines) {
 }
 
 TEST(HaproxyStat, NullColumnAndDuplicateColumnsAreHarmless) {
-  const std::string text = csv("pxname,svname,stot,(null),stot,status,type,-,status,", "web,a1,1,tcpv4,2,UP,2,,DOWN,\n");
+  const std::string text =
+      csv("pxname,svname,stot,(null),stot,status,type,-,status,", "web,a1,1,tcpv4,2,UP,2,,DOWN,\n");
   const auto dump = parse_stat(text, StatEnd::kEmptyLine);
   ASSERT_TRUE(dump.ok());
   EXPECT_EQ(dump->number(0, kStot), 1);  // the first counts
@@ -58,7 +63,8 @@ TEST(HaproxyStat, NullColumnAndDuplicateColumnsAreHarmless) {
 
 TEST(HaproxyStat, RowWithTheWrongNumberOfCellsIsRejectedAndCounted) {
   // 1.6.3 forgot the comma behind "DRAIN (agent)".
-  const std::string text = csv("pxname,svname,status,stot,type,", "web,a1,DRAIN (agent)1,2,\nweb,a2,UP,5,2,\n");
+  const std::string text =
+      csv("pxname,svname,status,stot,type,", "web,a1,DRAIN (agent)1,2,\nweb,a2,UP,5,2,\n");
   const auto dump = parse_stat(text, StatEnd::kEmptyLine);
   ASSERT_TRUE(dump.ok());
   EXPECT_EQ(dump->rejected, 1U);
@@ -82,7 +88,8 @@ void expect_error(const std::string& text, Reason reason, const std::string& mes
 }
 
 TEST(HaproxyStat, WhatIsNoCsvIsAnError) {
-  expect_error("Permission denied\n\n", Reason::kPermission, "show stat: HAProxy answered \"Permission denied\"");
+  expect_error("Permission denied\n\n", Reason::kPermission,
+               "show stat: HAProxy answered \"Permission denied\"");
   expect_error("Unknown command. Please\n\n", Reason::kProtocol,
                "show stat: HAProxy answered \"Unknown command. Please\"");
   expect_error("", Reason::kProtocol, "show stat: an empty answer");
@@ -98,7 +105,8 @@ TEST(HaproxyStat, TruncatedAnswerIsAnErrorWhereverItEnds) {
 }
 
 TEST(HaproxyStat, RandomDamageNeverCrashes) {
-  const std::string whole = golden::read_file(golden::data("haproxy/2.6.12deb/all_rows/show_stat.csv"));
+  const std::string whole =
+      golden::read_file(golden::data("haproxy/2.6.12deb/all_rows/show_stat.csv"));
   std::mt19937 random(1);
   for (int round = 0; round < 500; ++round) {
     std::string text = whole;
@@ -116,7 +124,8 @@ TEST(HaproxyAnswer, IsTwoBlocks) {
 }
 
 TEST(HaproxyAnswer, InfoThatEndsEarlyOrIsRefusedIsAnError) {
-  EXPECT_EQ(split_answer("Name: HAProxy\nPid:").error().message, "show info: the answer is truncated");
+  EXPECT_EQ(split_answer("Name: HAProxy\nPid:").error().message,
+            "show info: the answer is truncated");
   EXPECT_EQ(split_answer("Permission denied\n\n").error().reason, Reason::kPermission);
   EXPECT_EQ(split_answer("\xff\xfe").error().message, "show info: HAProxy answered \"??\"");
 }
@@ -137,11 +146,15 @@ TEST(HaproxyStates, AreThoseOfTheNativeExporter) {
 }
 
 TEST(HaproxyMerge, SumsCountersAndKeepsTheWorstStatus) {
-  const std::string header = "pxname,svname,status,scur,stot,smax,lastchg,qtime,type,sid,check_status,";
-  const std::string one = csv(header, "web,a1,UP,1,8,5,100,10,2,1,L7OK,\nonly1,FRONTEND,OPEN,0,3,,,,0,0,,\n");
-  const std::string two = csv(header, "web,a1,DOWN,2,32,9,7,30,2,1,L4CON,\nonly2,FRONTEND,OPEN,0,4,,,,0,0,,\n");
+  const std::string header =
+      "pxname,svname,status,scur,stot,smax,lastchg,qtime,type,sid,check_status,";
+  const std::string one =
+      csv(header, "web,a1,UP,1,8,5,100,10,2,1,L7OK,\nonly1,FRONTEND,OPEN,0,3,,,,0,0,,\n");
+  const std::string two =
+      csv(header, "web,a1,DOWN,2,32,9,7,30,2,1,L4CON,\nonly2,FRONTEND,OPEN,0,4,,,,0,0,,\n");
   std::vector<StatDump> parts;
-  for (const std::string* text : {&one, &two}) parts.push_back(*parse_stat(*text, StatEnd::kEmptyLine));
+  for (const std::string* text : {&one, &two})
+    parts.push_back(*parse_stat(*text, StatEnd::kEmptyLine));
   const StatDump all = merge_stat(parts);
   ASSERT_EQ(all.rows.size(), 3U);
   EXPECT_EQ(all.rows[0].status, "DOWN");

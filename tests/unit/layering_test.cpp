@@ -30,13 +30,19 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"alert", {"base", "model", "client"}},
     {"discover", {"base", "client"}},
     {"config", {"base", "collector", "scrape", "client", "discover", "expose", "push", "alert"}},
-    {"cli", {"base", "model", "client", "collector", "join", "scrape", "expose", "push", "alert", "discover", "config"}},
+    {"cli",
+     {"base", "model", "client", "collector", "join", "scrape", "expose", "push", "alert",
+      "discover", "config"}},
 };
 
 // Headers of libraries that only one directory may know.
 const std::map<std::string, std::set<std::string>> kOnlyIn = {
-    {"libpq-fe.h", {"client"}},   {"curl/curl.h", {"client"}},       {"sys/epoll.h", {"client", "expose"}},
-    {"microhttpd.h", {"expose"}}, {"yaml-cpp/yaml.h", {"config"}}, {"CLI/CLI.hpp", {"cli"}},
+    {"libpq-fe.h", {"client"}},
+    {"curl/curl.h", {"client"}},
+    {"sys/epoll.h", {"client", "expose"}},
+    {"microhttpd.h", {"expose"}},
+    {"yaml-cpp/yaml.h", {"config"}},
+    {"CLI/CLI.hpp", {"cli"}},
 };
 
 struct Source {
@@ -74,12 +80,14 @@ std::string collector_of(const std::string& file) {
 TEST(Layering, IncludesFollowTheRules) {
   for (const Source& source : sources()) {
     if (source.directory.empty()) continue;
-    ASSERT_TRUE(kMayInclude.contains(source.directory)) << source.name << " is in a directory without a rule";
+    ASSERT_TRUE(kMayInclude.contains(source.directory))
+        << source.name << " is in a directory without a rule";
     const std::set<std::string>& allowed = kMayInclude.at(source.directory);
     for (const std::string& header : matches(source.text, R"x(#include "([^"]+)")x")) {
       const std::string directory = header.substr(0, header.find('/'));
       if (directory == source.directory) continue;
-      EXPECT_TRUE(allowed.contains(directory) || allowed.contains(header)) << source.name << " includes " << header;
+      EXPECT_TRUE(allowed.contains(directory) || allowed.contains(header))
+          << source.name << " includes " << header;
     }
   }
 }
@@ -89,7 +97,8 @@ TEST(Layering, CollectorsDoNotIncludeEachOther) {
     if (source.directory != "collector") continue;
     for (const std::string& header : matches(source.text, R"x(#include "collector/([^"]+)")x")) {
       if (header == "collector.h") continue;
-      EXPECT_EQ(collector_of(header), collector_of(source.name)) << source.name << " includes " << header;
+      EXPECT_EQ(collector_of(header), collector_of(source.name))
+          << source.name << " includes " << header;
     }
   }
 }
@@ -105,10 +114,14 @@ TEST(Layering, LibrariesStayWhereTheyBelong) {
 }
 
 TEST(Layering, CollectorsAndJoinsDoNoInputOutput) {
-  const RE2 banned(R"((<(?:sys/socket\.h|sys/epoll\.h|fcntl\.h|unistd\.h|fstream|thread|sys/stat\.h)>|\bnow\(\)|base/log\.h|steady_clock::now))");
+  const RE2 banned(
+      R"((<(?:sys/socket\.h|sys/epoll\.h|fcntl\.h|unistd\.h|fstream|thread|sys/stat\.h)>|\bnow\(\)|base/log\.h|steady_clock::now))");
   for (const Source& source : sources()) {
-    if (source.directory != "collector" && source.directory != "join" && source.directory != "model") continue;
-    for (const std::string& match : matches(source.text, banned)) ADD_FAILURE() << source.name << ": " << match;
+    if (source.directory != "collector" && source.directory != "join" &&
+        source.directory != "model")
+      continue;
+    for (const std::string& match : matches(source.text, banned))
+      ADD_FAILURE() << source.name << ": " << match;
   }
 }
 
@@ -118,9 +131,11 @@ TEST(Layering, NothingBannedIsCalled) {
       R"(\b((?:strtod|strtol|strtoul|atoi|atof|sprintf|vsprintf|std::stoi|std::stod|std::stol|system|popen|gethostbyname|sleep|usleep|sleep_for|std::regex|std::async)\s*\())");
   const RE2 resolves(R"(\b(getaddrinfo\s*\())");
   for (const Source& source : sources()) {
-    for (const std::string& match : matches(source.text, banned)) ADD_FAILURE() << source.name << ": " << match;
+    for (const std::string& match : matches(source.text, banned))
+      ADD_FAILURE() << source.name << ": " << match;
     if (source.name == "client/resolver.cpp") continue;
-    for (const std::string& match : matches(source.text, resolves)) ADD_FAILURE() << source.name << ": " << match;
+    for (const std::string& match : matches(source.text, resolves))
+      ADD_FAILURE() << source.name << ": " << match;
   }
 }
 

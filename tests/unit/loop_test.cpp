@@ -41,7 +41,12 @@ TEST(Loop, TimerSetForNowByATimerRunsInTheNextTurn) {
 TEST(Loop, JobsFromOtherThreadsRunOnTheLoop) {
   Loop loop;
   std::thread::id ran_on;
-  std::thread other([&] { loop.post([&] { ran_on = std::this_thread::get_id(); loop.stop(); }); });
+  std::thread other([&] {
+    loop.post([&] {
+      ran_on = std::this_thread::get_id();
+      loop.stop();
+    });
+  });
   loop.run();
   other.join();
   EXPECT_EQ(ran_on, std::this_thread::get_id());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// When targets are asked, what a failure means for the next time, and what is shown meanwhile. Time is the test's.
+// When targets are asked, what a failure means for the next time, and what is shown meanwhile. Time
+// is the test's.
 #include "scrape/scheduler.h"
 
 #include <gtest/gtest.h>
@@ -99,7 +100,10 @@ class SchedulerTest : public testing::Test {
   SnapshotBoard board;
   Moment now_{Instant(std::chrono::hours(1)), WallTime(seconds(1795352000))};
   Instant wanted_ = Instant::max();
-  Scheduler scheduler{asker, board, {[this] { return now_; }, [this](Instant when) { wanted_ = std::min(wanted_, when); }}};
+  Scheduler scheduler{
+      asker,
+      board,
+      {[this] { return now_; }, [this](Instant when) { wanted_ = std::min(wanted_, when); }}};
   std::shared_ptr<const Snapshot> last_;
 };
 
@@ -233,7 +237,8 @@ TEST_F(SchedulerTest, ScrapeAsksStaleTargetsAndWaitsForThem) {
   EXPECT_FALSE(done);
   answer();
   EXPECT_TRUE(done);
-  EXPECT_GT(view().collectors[0].good_at, now_.steady - seconds(1)) << "published before the scrape goes on";
+  EXPECT_GT(view().collectors[0].good_at, now_.steady - seconds(1))
+      << "published before the scrape goes on";
 }
 
 TEST_F(SchedulerTest, ScrapeDoesNotAskFreshTargetsAgain) {
@@ -308,7 +313,11 @@ TEST_F(SchedulerTest, FrozenMachineDiscardsTheRoundAndCountsNoFailure) {
 }
 
 TEST_F(SchedulerTest, SuggestedIntervalHoldsOnlyWhereNoneIsConfigured) {
-  static const Collector kQuick{"quick", &kKind, Lane::kMain, kSchemas, ask_once,
+  static const Collector kQuick{"quick",
+                                &kKind,
+                                Lane::kMain,
+                                kSchemas,
+                                ask_once,
                                 [](State&, std::span<Reply>, const Moment&, Output& out) -> Step {
                                   out.suggested_interval = seconds(1);
                                   return Done{};

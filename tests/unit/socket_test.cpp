@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Socket asks against real sockets that misbehave: the right reason, no descriptor kept, never a call from within.
+// Socket asks against real sockets that misbehave: the right reason, no descriptor kept, never a
+// call from within.
 #include "client/socket.h"
 
 #include <gtest/gtest.h>
@@ -20,7 +21,8 @@ using std::chrono::milliseconds;
 
 size_t open_descriptors() {
   size_t count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) count += entry.exists() ? 1 : 1;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+    count += entry.exists() ? 1 : 1;
   return count;
 }
 
@@ -51,7 +53,9 @@ class Server {
     const timeval patience{5, 0};  // a broken client fails the test instead of hanging it
     setsockopt(peer.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   }
-  void say(const std::string& text) { EXPECT_EQ(write(peer.get(), text.data(), text.size()), ssize_t(text.size())); }
+  void say(const std::string& text) {
+    EXPECT_EQ(write(peer.get(), text.data(), text.size()), ssize_t(text.size()));
+  }
   std::string hear(size_t bytes) {
     std::string text(bytes, 0);
     text.resize(static_cast<size_t>(std::max<ssize_t>(read(peer.get(), text.data(), bytes), 0)));
@@ -72,7 +76,9 @@ class Server {
 
 class SocketTest : public testing::Test {
  protected:
-  SocketTest() : directory_(std::filesystem::temp_directory_path() / ("lagwatch-socket-" + std::to_string(getpid()))) {
+  SocketTest()
+      : directory_(std::filesystem::temp_directory_path() /
+                   ("lagwatch-socket-" + std::to_string(getpid()))) {
     std::filesystem::create_directories(directory_);
   }
   ~SocketTest() override { std::filesystem::remove_all(directory_); }
@@ -81,7 +87,9 @@ class SocketTest : public testing::Test {
 
   void ask(SocketAsk ask, Duration timeout = milliseconds(200)) {
     reply.reset();
-    client->ask(1, ask, now().steady + timeout, [this] { ++connected; }, [this](Reply r) { reply.emplace(std::move(r)); });
+    client->ask(
+        1, ask, now().steady + timeout, [this] { ++connected; },
+        [this](Reply r) { reply.emplace(std::move(r)); });
     EXPECT_FALSE(reply.has_value()) << "answered from within ask()";
   }
   // Turns the loop until there is a reply, or for 5 s at most.
@@ -127,7 +135,8 @@ TEST_F(SocketTest, AsksAndReadsToTheEnd) {
 TEST_F(SocketTest, TcpByAddressAndByName) {
   for (const std::string host : {"127.0.0.1", "localhost"}) {
     Server server;
-    ask({.address = "tcp://" + host + ":" + std::to_string(server.port), .send = "q\n"}, std::chrono::seconds(5));
+    ask({.address = "tcp://" + host + ":" + std::to_string(server.port), .send = "q\n"},
+        std::chrono::seconds(5));
     for (int i = 0; i < 20 && connected == 0; ++i) loop.run_once(now().steady + milliseconds(50));
     server.accept_one();
     server.hear(2);
@@ -218,7 +227,8 @@ TEST_F(SocketTest, ClosedWithoutAWordIsReset) {
 TEST_F(SocketTest, ResetInTheMiddleIsReset) {
   Server server;
   descriptors = open_descriptors();
-  ask({.address = "tcp://127.0.0.1:" + std::to_string(server.port), .send = "q\n"}, std::chrono::seconds(5));
+  ask({.address = "tcp://127.0.0.1:" + std::to_string(server.port), .send = "q\n"},
+      std::chrono::seconds(5));
   for (int i = 0; i < 20 && connected == 0; ++i) loop.run_once(now().steady + milliseconds(50));
   server.accept_one();
   server.say("begin");
@@ -295,7 +305,8 @@ TEST(Address, TakesPathsAndTcp) {
   EXPECT_EQ(parse_address("/run/s")->path, "/run/s");
   EXPECT_EQ(parse_address("tcp://h:9999")->host, "h");
   EXPECT_EQ(parse_address("tcp://[::1]:9999")->host, "::1");
-  for (const char* bad : {"run/s", "tcp://h", "tcp://:1", "tcp://h:0", "tcp://h:70000", "tcp://::1:9", "http://h/"}) {
+  for (const char* bad :
+       {"run/s", "tcp://h", "tcp://:1", "tcp://h:0", "tcp://h:70000", "tcp://::1:9", "http://h/"}) {
     EXPECT_FALSE(parse_address(bad).ok()) << bad;
   }
 }

@@ -29,7 +29,8 @@ TEST(AppendDouble, WritesWhatPrometheusReads) {
 }
 
 TEST(AppendDouble, ReadsBackAsTheSame) {
-  for (const double value : {0.1 + 0.2, 1.0 / 3, 1e300, 5e-324, 18446744073709551615.0, 123456789.123456789}) {
+  for (const double value :
+       {0.1 + 0.2, 1.0 / 3, 1e300, 5e-324, 18446744073709551615.0, 123456789.123456789}) {
     EXPECT_EQ(parse_number<double>(number(value)), value);
   }
 }
@@ -53,7 +54,8 @@ TEST(CleanUtf8, ReplacesWhatIsInvalidAndCutsBetweenCharacters) {
 }
 
 TEST(Log, LogfmtQuotesWhatNeedsIt) {
-  EXPECT_EQ(format_log(LogFormat::kLogfmt, LogLevel::kWarn, "target failed", {{"target", "a"}, {"err", "a \"b\"=c\n"}}),
+  EXPECT_EQ(format_log(LogFormat::kLogfmt, LogLevel::kWarn, "target failed",
+                       {{"target", "a"}, {"err", "a \"b\"=c\n"}}),
             "level=warn msg=\"target failed\" target=a err=\"a \\\"b\\\"=c \"");
 }
 

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scrape/pace.h"
+
+#include <algorithm>
+
+namespace lagwatch {
+
+Duration backoff(Duration interval, unsigned failures, Reason last) {
+  if (last == Reason::kAuth) return kAuthBackoff;
+  Duration wait = interval;
+  for (unsigned i = 1; i < failures && wait < kMaxBackoff; ++i) wait *= 2;
+  return std::min(wait, kMaxBackoff);
+}
+
+Duration period(Lane lane, Duration interval, Duration took) {
+  if (lane == Lane::kMain) return interval;
+  return std::max(interval, std::min(took * 100, interval * 3));
+}
+
+Duration RecentDurations::p90() const {
+  const size_t count = std::min(next_, durations_.size());
+  if (count == 0) return Duration::zero();
+  auto sorted = durations_;
+  const auto end = sorted.begin() + static_cast<std::ptrdiff_t>(count);
+  const auto nth = sorted.begin() + static_cast<std::ptrdiff_t>((count * 9 + 9) / 10 - 1);
+  std::nth_element(sorted.begin(), nth, end);
+  return *nth;
+}
+
+}  // namespace lagwatch
