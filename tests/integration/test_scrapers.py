@@ -3,6 +3,7 @@
 
 import concurrent.futures
 import contextlib
+import os
 import resource
 import select
 import socket
@@ -26,6 +27,7 @@ from integration.support import (
 
 CONNECTIONS = "lagwatch_target_connections_opened_total"
 SILENT = 900
+LIMIT = 512  # connections that lagwatch keeps open
 DRIPPING = 200
 REQUEST_LIMIT = 5.0  # s that a connection may take to say what it wants
 
@@ -97,6 +99,30 @@ class Scrapers(WithSite):
                     "all are dropped",
                 )
         watch.check(self)
+        wait_fds(agent, base)
+
+    def on_one_cpu(self, agent):
+        """All threads of the agent take turns, and none interrupts another."""
+        for thread in os.listdir(f"/proc/{agent.pid}/task"):
+            os.sched_setaffinity(int(thread), {min(os.sched_getaffinity(0))})
+            os.sched_setscheduler(int(thread), os.SCHED_BATCH, os.sched_param(0))
+
+    def test_connections_that_are_all_dropped_at_once_stop_nothing(self):
+        """libmicrohttpd's threads take 128 events at a time, and wait for more when there were
+        exactly so many: all their connections ended at once are twice that. Only where its
+        threads do not run meanwhile, hence one CPU; and not each time, hence three rounds."""
+        agent, base = self.start()
+        self.on_one_cpu(agent)
+        address = (agent.address, agent.port)
+        for _ in range(3):
+            with silent_connections(address, LIMIT, b"GET /metrics HTTP/1.1\r\nHost:") as held:
+                time.sleep(REQUEST_LIMIT - 1)
+                with Watch(agent, pause=0.2) as watch:
+                    wait_until(
+                        lambda held=held: closed_by_peer(held) == LIMIT, 1 + relaxed(5), "dropped"
+                    )
+                    time.sleep(0.5)
+            watch.check(self)
         wait_fds(agent, base)
 
     def drip(self, connections, stop):
