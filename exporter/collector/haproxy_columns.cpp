@@ -8,19 +8,8 @@
 namespace lagwatch {
 namespace {
 
-using Source = std::string_view;
-
-consteval Column counter(std::string_view name, Source cell, std::string_view help) {
-  return Column{.name = name, .type = Type::kCounter, .source = cell, .help = help};
-}
-consteval Column gauge(std::string_view name, Source cell, std::string_view help) {
-  return Column{.name = name, .source = cell, .help = help};
-}
-consteval Column milliseconds(std::string_view name, Source cell, std::string_view help) {
-  return Column{.name = name, .source = cell, .help = help, .scale = 0.001};
-}
-consteval Column state(std::string_view name, Source cell, std::span<const std::string_view> states,
-                       std::string_view help) {
+consteval Column state(std::string_view name, std::string_view cell,
+                       std::span<const std::string_view> states, std::string_view help) {
   return Column{.name = name,
                 .source = cell,
                 .help = help,
@@ -28,8 +17,8 @@ consteval Column state(std::string_view name, Source cell, std::span<const std::
                 .values = states,
                 .expand = Expand::kState};
 }
-consteval Column each(std::string_view name, Source cell, std::span<const std::string_view> states,
-                      std::string_view help) {
+consteval Column each(std::string_view name, std::string_view cell,
+                      std::span<const std::string_view> states, std::string_view help) {
   return Column{.name = name,
                 .source = cell,
                 .help = help,

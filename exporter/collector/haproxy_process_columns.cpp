@@ -5,15 +5,6 @@
 namespace lagwatch {
 namespace {
 
-using Source = std::string_view;
-
-consteval Column counter(std::string_view name, Source cell, std::string_view help) {
-  return Column{.name = name, .type = Type::kCounter, .source = cell, .help = help};
-}
-consteval Column gauge(std::string_view name, Source cell, std::string_view help) {
-  return Column{.name = name, .source = cell, .help = help};
-}
-
 constexpr Column kProcessColumns[] = {
     gauge("haproxy_process_active_peers", "ActivePeers", "Peers that are connected and verified."),
     gauge("haproxy_process_busy_polling_enabled", "BusyPolling", "Whether busy polling is on."),

@@ -54,4 +54,17 @@ constexpr size_t cell_count(const Column& column) {
 
 std::string_view type_name(Type type);
 
+// Declarations of the usual sorts: name, where the target says it, help.
+consteval Column counter(std::string_view name, std::string_view source, std::string_view help) {
+  return Column{.name = name, .type = Type::kCounter, .source = source, .help = help};
+}
+consteval Column gauge(std::string_view name, std::string_view source, std::string_view help) {
+  return Column{.name = name, .source = source, .help = help};
+}
+// Said in milliseconds, written in seconds.
+consteval Column milliseconds(std::string_view name, std::string_view source,
+                              std::string_view help) {
+  return Column{.name = name, .source = source, .help = help, .scale = 0.001};
+}
+
 }  // namespace lagwatch

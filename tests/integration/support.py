@@ -83,6 +83,15 @@ def need_root():
         raise unittest.SkipTest("needs root: other users and their rights are part of it")
 
 
+def check_sanitizers(lab):
+    """Raises when a sanitizer wrote into the log of anything the lab ran."""
+    for log in sorted((lab.dir / "log").glob("*.err")):
+        text = log.read_text(encoding="utf-8", errors="replace")
+        found = re.search(r"^.*(runtime error: |ERROR: \w+Sanitizer|WARNING: ThreadSan).*", text, re.M)
+        if found:
+            raise AssertionError(f"{log.name}: {text[found.start():found.start() + 3000]}")
+
+
 class WithLab(unittest.TestCase):
     """A Lab for the whole class, closed behind it."""
 
@@ -90,13 +99,14 @@ class WithLab(unittest.TestCase):
     def setUpClass(cls):
         cls.lab = Lab()
         cls.addClassCleanup(cls.lab.close)
+        cls.addClassCleanup(check_sanitizers, cls.lab)
 
     def agent(self, haproxy=(), name="agent", ready=True, flags=(), **config):
         """A lagwatch that ends with the test."""
         config.setdefault("host", False)
         one = Agent(self.lab, configuration(haproxy, **config), name=name, flags=flags)
         one.start(ready, timeout=relaxed(10))
-        self.addCleanup(one.child.kill)
+        self.addCleanup(one.child.stop)
         return one
 
 
@@ -114,6 +124,7 @@ class WithSite(WithLab):
         except Unavailable as error:
             raise unittest.SkipTest(str(error)) from None
         cls.lab = cls.site.lab
+        cls.addClassCleanup(check_sanitizers, cls.lab)
         cls.lb = cls.site.lb
         cls.site.wait_up()
 

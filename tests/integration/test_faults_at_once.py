@@ -12,6 +12,7 @@ from lab.process import wait_until
 
 from integration.support import (
     PERIOD,
+    SANITIZED,
     TIMEOUT,
     WELL,
     Watch,
@@ -96,7 +97,8 @@ class AllAtOnce(WithSite):
             )
         self.check(watch, healthy, broken)
         wait_fds(agent, base)
-        self.assertLess(agent.memory().rss, memory.rss + 8_000_000 * relaxed(1))
+        if not SANITIZED:  # whose allocator keeps what is freed
+            self.assertLess(agent.memory().rss, memory.rss + 8_000_000)
 
     def check(self, watch, healthy, broken):
         watch.check(self)
@@ -116,7 +118,7 @@ class AllAtOnce(WithSite):
             self.assertLess(gone_at[name], relaxed(2 * PERIOD + TIMEOUT + 1.5), name)
 
 
-class Stopping(WithSite):
+class Crowd(WithSite):
     def test_two_hundred_hung_targets_delay_nobody(self):
         path = self.lab.directory("crowd") / "stats.sock"
         with Fake(fakes.hung(), path) as fake:
