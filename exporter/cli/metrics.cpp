@@ -35,7 +35,10 @@ std::vector<Metric> every_metric() {
     if (!column.label.empty()) metric.labels.emplace_back(column.label);
     out.push_back(std::move(metric));
   }
-  const ProcessMetrics process(version(), std::make_shared<HttpStats>());
+  // A server without requests has no family of requests yet.
+  const auto stats = std::make_shared<HttpStats>();
+  stats->routes.emplace_back().by_status[HttpStats::place_of(200)] = 1;
+  const ProcessMetrics process(version(), stats);
   for (const prometheus::MetricFamily& family : process.families()) {
     Metric metric{family.name, "gauge", {}, "lagwatch", family.help};
     if (family.type == prometheus::MetricType::Counter) metric.type = "counter";

@@ -145,7 +145,9 @@ int serve(const CommonOptions& common, HttpServer::Options http, Loaded loaded) 
   if (loaded.found) {
     for (const std::string& problem : loaded.found->problems)
       log(LogLevel::kWarn, "discovery", {{"problem", problem}});
-    rediscovery.emplace(session, loaded.config, common.storage_path, *loaded.found);
+    if (!loaded.from_file) {
+      rediscovery.emplace(session, loaded.config, common.storage_path, *loaded.found);
+    }
   }
   for (const std::string& address : server.addresses()) {
     log(LogLevel::kInfo, "listening", {{"address", address}, {"version", version()}});

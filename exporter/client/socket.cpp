@@ -91,7 +91,6 @@ struct SocketClient::Exchange {
   size_t sent = 0;
   size_t paced = 0;  // bytes since the last pause
   std::string body;
-  pid_t listener = 0;  // Unix sockets: who called listen(2)
 };
 
 SocketClient::SocketClient(Loop& loop, Resolver& resolver) : loop_(loop), resolver_(resolver) {}
@@ -143,7 +142,7 @@ void SocketClient::connect_unix(Exchange& exchange) {
   const std::string& path = exchange.address.path;
   exchange.fd.reset(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int code = exchange.fd ? connect_path(exchange.fd.get(), path) : errno;
-  if (code == EAGAIN && why_silent(path, listeners_[path]) == Silence::kStopped) {
+  if (code == EAGAIN && why_silent(listeners_[path]) == Silence::kStopped) {
     // What an earlier question left in the queue of a stopped server fills it.
     fail(exchange, Error{Reason::kHung,
                          path + ": its process is stopped, and its queue of new connections full",
@@ -151,11 +150,7 @@ void SocketClient::connect_unix(Exchange& exchange) {
   } else if (code != 0) {
     fail(exchange, connect_error(path, path, code));
   } else {
-    ucred peer{};
-    socklen_t length = sizeof peer;
-    if (getsockopt(exchange.fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0) {
-      exchange.listener = listeners_[path] = peer.pid;
-    }
+    listeners_[path] = listener_of(exchange.fd.get());
     start_sending(exchange);
   }
 }
@@ -302,7 +297,7 @@ Error SocketClient::silent(const Exchange& exchange) const {
   const std::string& address = exchange.ask.address;
   const Silence silence = exchange.address.path.empty()
                               ? Silence::kUnknown
-                              : why_silent(exchange.address.path, exchange.listener);
+                              : why_silent(listeners_.at(exchange.address.path));
   switch (silence) {
     case Silence::kStopped:
       return {Reason::kHung, address + ": no answer in time, its process is stopped", {}};

@@ -2,8 +2,6 @@
 // Socket asks: connect, send, read to the end, each within one absolute deadline.
 #pragma once
 
-#include <sys/types.h>
-
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -11,6 +9,7 @@
 #include "client/asker.h"
 #include "client/loop.h"
 #include "client/resolver.h"
+#include "client/unix_peer.h"
 
 namespace lagwatch {
 
@@ -50,7 +49,7 @@ class SocketClient {
   std::unordered_map<AskId, std::unique_ptr<Exchange>> exchanges_;
   // Who listens at a path, from the last connection that was made: told when a full backlog refuses
   // the next.
-  std::unordered_map<std::string, pid_t> listeners_;
+  std::unordered_map<std::string, UnixListener> listeners_;
 };
 
 }  // namespace lagwatch

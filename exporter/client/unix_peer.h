@@ -16,8 +16,14 @@ enum class Silence {
                  // it is busy
 };
 
-// `listener` is the process that called listen(2), as SO_PEERCRED gives it. Reads /proc; does not
-// block.
-Silence why_silent(const std::string& path, pid_t listener);
+// The server's end of a Unix socket, as the kernel tells a client.
+struct UnixListener {
+  std::string bound;  // the path it bound; HAProxy binds PATH.PID.tmp and renames that to PATH
+  pid_t pid = 0;      // of whoever called listen(2); 0: not known
+};
+UnixListener listener_of(int connected_fd);
+
+// Reads /proc; does not block.
+Silence why_silent(const UnixListener& listener);
 
 }  // namespace lagwatch

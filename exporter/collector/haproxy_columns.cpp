@@ -288,26 +288,29 @@ constexpr Column kServerColumns[] = {
           "Weight in effect (backend: of all servers that take traffic)."),
 };
 
-// For each column the index of its source in kStatNumbers.
+// For each column its source among kStatNumbers.
 template <size_t N>
-consteval std::array<uint8_t, N> bind(const Column (&columns)[N]) {
-  std::array<uint8_t, N> numbers{};
-  for (size_t i = 0; i < N; ++i) numbers[i] = static_cast<uint8_t>(stat_number(columns[i].source));
-  return numbers;
+consteval std::array<StatCell, N> bind(const Column (&columns)[N]) {
+  std::array<StatCell, N> cells{};
+  for (size_t i = 0; i < N; ++i) {
+    cells[i].number = static_cast<uint8_t>(stat_number(columns[i].source));
+    cells[i].http_only = columns[i].name.find("_http_") != std::string_view::npos;
+  }
+  return cells;
 }
-constexpr auto kFrontendNumbers = bind(kFrontendColumns);
-constexpr auto kListenerNumbers = bind(kListenerColumns);
-constexpr auto kBackendNumbers = bind(kBackendColumns);
-constexpr auto kServerNumbers = bind(kServerColumns);
+constexpr auto kFrontendCells = bind(kFrontendColumns);
+constexpr auto kListenerCells = bind(kListenerColumns);
+constexpr auto kBackendCells = bind(kBackendColumns);
+constexpr auto kServerCells = bind(kServerColumns);
 
 constexpr std::string_view kProxy[] = {"proxy"};
 constexpr std::string_view kProxyListener[] = {"proxy", "listener"};
 constexpr std::string_view kProxyServer[] = {"proxy", "server"};
 constexpr StatScope kScopes[] = {
-    {{kProxy, kFrontendColumns}, kFrontendNumbers},
-    {{kProxy, kBackendColumns}, kBackendNumbers},
-    {{kProxyServer, kServerColumns}, kServerNumbers},
-    {{kProxyListener, kListenerColumns}, kListenerNumbers},
+    {{kProxy, kFrontendColumns}, kFrontendCells},
+    {{kProxy, kBackendColumns}, kBackendCells},
+    {{kProxyServer, kServerColumns}, kServerCells},
+    {{kProxyListener, kListenerColumns}, kListenerCells},
 };
 
 }  // namespace

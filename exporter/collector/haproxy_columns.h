@@ -11,10 +11,14 @@
 
 namespace lagwatch {
 
-// The rows of one type of `show stat`, and for each column the number it is filled from.
+// The rows of one type of `show stat`, and for each column the cell it is filled from.
+struct StatCell {
+  uint8_t number;  // index into kStatNumbers; kStatNumberCount: filled by hand
+  bool http_only;  // in tcp mode HAProxy shows 0 and means nothing by it
+};
 struct StatScope {
   Schema schema;
-  std::span<const uint8_t> numbers;  // indexes into kStatNumbers; kStatNumberCount: filled by hand
+  std::span<const StatCell> cells;
 };
 
 // Frontends {proxy}, listeners {proxy,listener}, backends {proxy}, servers {proxy,server}.

@@ -133,10 +133,11 @@ void ProxyTables::set_numbers(size_t at, size_t row) {
   const StatScope& scope = stat_scope(type);
   Table& into = table(type);
   const double* numbers = dump_.numbers.data() + row * kStatNumberCount;
-  for (size_t c = 0; c < scope.numbers.size(); ++c) {
-    const size_t number = scope.numbers[c];
-    if (number == kStatNumberCount) continue;
-    into.set_each(at, c, {numbers + number, cell_count(scope.schema.columns[c])});
+  const bool tcp = dump_.rows[row].mode == "tcp";
+  for (size_t c = 0; c < scope.cells.size(); ++c) {
+    const StatCell& cell = scope.cells[c];
+    if (cell.number == kStatNumberCount || (tcp && cell.http_only)) continue;
+    into.set_each(at, c, {numbers + cell.number, cell_count(scope.schema.columns[c])});
   }
 }
 

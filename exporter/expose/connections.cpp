@@ -10,9 +10,6 @@
 namespace lagwatch {
 namespace {
 
-// How many may wait for libmicrohttpd to close them, beyond the limit.
-constexpr size_t kMaxClosing = 64;
-
 void count(std::atomic<uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
 
 }  // namespace

@@ -28,6 +28,9 @@ class Connections {
     Duration answer = std::chrono::seconds(120);  // from the end of a request to that of its answer
   };
 
+  // How many may wait for libmicrohttpd to close them, beyond the limit.
+  static constexpr size_t kMaxClosing = 64;
+
   // `stats` outlives this.
   Connections(const Limits& limits, HttpStats& stats) : limits_(limits), stats_(stats) {}
 

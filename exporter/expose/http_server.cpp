@@ -30,9 +30,11 @@
 namespace lagwatch {
 namespace {
 
-constexpr unsigned kThreads = 2;
-// Ours is the limit: libmicrohttpd refuses beyond its own without telling, and splits it by thread.
-constexpr unsigned kMhdConnections = 1U << 20;
+constexpr size_t kLeastThreads = 2;
+// libmicrohttpd 0.9.75 waits on, with its full timeout, when epoll gave it exactly 128 events, and
+// looks at none of them before: a thread must never have as many connections. All together have
+// room for what Connections admits.
+constexpr size_t kThreadConnections = 120;
 constexpr std::string_view kStopping = "lagwatch is stopping.";
 
 // What libmicrohttpd keeps of a request in progress. Its threads' own: one of them at a time.
@@ -141,11 +143,15 @@ Status HttpServer::Impl::start_daemon() {
   const Duration idle = std::max(options_.limits.idle, options_.limits.answer);
   // Ours are the limits here too; this one is for what they do not see.
   const auto timeout = static_cast<unsigned>(std::chrono::ceil<std::chrono::seconds>(idle).count());
+  const size_t most = options_.limits.count + Connections::kMaxClosing;
+  const size_t threads =
+      std::max(kLeastThreads, (most + kThreadConnections - 1) / kThreadConnections);
   daemon_ = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
                                  MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME,
-                             0, nullptr, nullptr, &on_request, this,                //
-                             MHD_OPTION_THREAD_POOL_SIZE, kThreads,                 //
-                             MHD_OPTION_CONNECTION_LIMIT, kMhdConnections,          //
+                             0, nullptr, nullptr, &on_request, this,                       //
+                             MHD_OPTION_THREAD_POOL_SIZE, static_cast<unsigned>(threads),  //
+                             MHD_OPTION_CONNECTION_LIMIT,
+                             static_cast<unsigned>(threads * kThreadConnections),   //
                              MHD_OPTION_CONNECTION_TIMEOUT, std::max(timeout, 1U),  //
                              MHD_OPTION_URI_LOG_CALLBACK, &on_request_line, this,   //
                              MHD_OPTION_NOTIFY_COMPLETED, &on_completed, this,      //

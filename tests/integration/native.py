@@ -146,7 +146,8 @@ def one_difference(key, first, second, own):
 def differences(first, second, own, rows):
     """Everything that is wrong in `own`, between the two native looks. rows: of `show stat`."""
     if first.keys() != second.keys():
-        raise NotQuiet(f"series came or went: {[show(k) for k in first.keys() ^ second.keys()][:3]}")
+        changed = [show(key) for key in first.keys() ^ second.keys()]
+        raise NotQuiet(f"series came or went: {changed[:3]}")
     for key in first:
         if same(first[key], second[key]) or moved_by_looking(key):
             continue

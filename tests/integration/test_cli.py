@@ -144,7 +144,8 @@ class CommandLine(WithSite):
     # ---- metrics
 
     def test_metrics_lists_every_family_of_the_exposition(self):
-        agent = self.agent([target("lb1", self.lb.user_socket), target("gone", self.gone)], host=True)
+        targets = [target("lb1", self.lb.user_socket), target("gone", self.gone)]
+        agent = self.agent(targets, host=True)
         families = agent.metrics().families
         listed = {
             one["name"]: one for one in json.loads(self.run_cli("metrics", "--format=json").out)

@@ -214,6 +214,17 @@ TEST(HaproxyOwn5xx, IsAbsentInTcpMode) {
   EXPECT_EQ(haproxy.of("haproxy_backend_servers_lost", "proxy=\"mq\""), "0");
 }
 
+TEST(HaproxyTcp, HasNoHttpSamplesThoughTheCellsReadZero) {
+  Haproxy haproxy;
+  const std::string text =
+      "Name: HAProxy\nPid: 1\nUptime_sec: 9\n\n# pxname,svname,status,stot,req_tot,type,mode,\n"
+      "mq,BACKEND,UP,9,0,1,tcp,\nweb,BACKEND,UP,9,0,1,http,\n\n";
+  haproxy.answer_all(100, {text});
+  EXPECT_EQ(haproxy.of("haproxy_backend_http_requests_total", "proxy=\"mq\""), "absent");
+  EXPECT_EQ(haproxy.of("haproxy_backend_sessions_total", "proxy=\"mq\""), "9");
+  EXPECT_EQ(haproxy.of("haproxy_backend_http_requests_total", kWeb), "0");
+}
+
 TEST(HaproxyCheck, CodeOfACheckUnderWayIsTheLastOne) {
   Haproxy haproxy;
   haproxy.answer(100, "1", {server("a1", "DOWN,L7STS,503,9,3,0,2,1,,1,"), kBackendDown});
