@@ -295,6 +295,8 @@ consteval std::array<StatCell, N> bind(const Column (&columns)[N]) {
   for (size_t i = 0; i < N; ++i) {
     cells[i].number = static_cast<uint8_t>(stat_number(columns[i].source));
     cells[i].http_only = columns[i].name.find("_http_") != std::string_view::npos;
+    cells[i].scaled = columns[i].scale != 1;
+    cells[i].elements = static_cast<uint8_t>(cell_count(columns[i]));
   }
   return cells;
 }

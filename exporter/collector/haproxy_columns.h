@@ -15,6 +15,8 @@ namespace lagwatch {
 struct StatCell {
   uint8_t number;  // index into kStatNumbers; kStatNumberCount: filled by hand
   bool http_only;  // in tcp mode HAProxy shows 0 and means nothing by it
+  bool scaled;
+  uint8_t elements;
 };
 struct StatScope {
   Schema schema;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collector/haproxy_proxy.h"
 
-#include <cmath>
+#include <algorithm>
 #include <iterator>
 #include <optional>
 
@@ -134,10 +134,15 @@ void ProxyTables::set_numbers(size_t at, size_t row) {
   Table& into = table(type);
   const double* numbers = dump_.numbers.data() + row * kStatNumberCount;
   const bool tcp = dump_.rows[row].mode == "tcp";
+  const std::span<double> cells = into.cells(at);
   for (size_t c = 0; c < scope.cells.size(); ++c) {
     const StatCell& cell = scope.cells[c];
     if (cell.number == kStatNumberCount || (tcp && cell.http_only)) continue;
-    into.set_each(at, c, {numbers + cell.number, cell_count(scope.schema.columns[c])});
+    if (cell.scaled) {
+      into.set_each(at, c, {numbers + cell.number, cell.elements});
+    } else {
+      std::copy_n(numbers + cell.number, cell.elements, &cells[into.offset(c)]);
+    }
   }
 }
 

@@ -48,6 +48,7 @@ Use use_of(std::string_view name) {
 
 double to_number(std::string_view cell) {
   if (cell.empty()) return kNaN;
+  if (cell.size() == 1 && cell[0] >= '0' && cell[0] <= '9') return cell[0] - '0';  // nearly all are
   uint64_t whole = 0;
   const char* end = cell.data() + cell.size();
   if (const auto [stop, error] = std::from_chars(cell.data(), end, whole);

@@ -41,6 +41,9 @@ class Table {
   // Several elements of a column at once, from element `first` on.
   void set_each(size_t row, size_t column, std::span<const double> values, size_t first = 0);
 
+  // All cells of a row, scaled already, offset(column) by column.
+  std::span<double> cells(size_t row) { return {cells_.data() + row * width_, width_}; }
+
   // Only the active state of kState columns is written, not its zeros.
   void set_sparse_states(bool sparse) { sparse_states_ = sparse; }
   bool sparse_states() const { return sparse_states_; }
