@@ -121,7 +121,10 @@ suite_integration() {
     local output=$root/build-asan/integration.log
     if [[ ! -x $root/build-asan/lagwatch ]]; then
         say "building with ASan and UBSan"
-        configure_and_build "$root/build-asan" address,undefined lagwatch || true
+        if ! configure_and_build "$root/build-asan" address,undefined lagwatch; then
+            check integration.build false
+            return
+        fi
     fi
     LAGWATCH_BIN=$root/build-asan/lagwatch LAGWATCH_SANITIZED=1 \
         timeout 1500 python3 -B "$root/tests/integration/run.py" 2>&1 | tee "$output" || true

@@ -97,9 +97,10 @@ class CellReader {
     cell = std::string_view(begin, static_cast<size_t>(at_ - begin));
     ++at_;
     if (doubled) cell = undouble(cell);
-    std::string_view
-        rest;  // what stands between the closing quote and the comma is no part of a cell
-    return next(rest) || true;
+    // What stands between the closing quote and the comma is no part of a cell.
+    while (at_ != end_ && *at_ != ',' && *at_ != '\n') ++at_;
+    if (at_ != end_ && *at_ == ',') ++at_;
+    return true;
   }
 
   std::string_view undouble(std::string_view cell) {

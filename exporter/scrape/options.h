@@ -24,4 +24,7 @@ struct TargetOptions {
   std::vector<std::pair<std::string, std::string>> labels;
 };
 
+// `target` and the constant labels, rendered.
+std::string label_block(const TargetOptions& options);
+
 }  // namespace lagwatch

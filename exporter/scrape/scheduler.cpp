@@ -16,13 +16,6 @@ constexpr Duration kHeartbeat = std::chrono::seconds(1);
 // one by one.
 constexpr Duration kPublishPause = std::chrono::milliseconds(10);
 
-std::string render_labels(const TargetOptions& options) {
-  std::string block;
-  append_label(block, "target", options.name);
-  for (const auto& [name, value] : options.labels) append_label(block, name, value);
-  return block;
-}
-
 }  // namespace
 
 // One collector within a round of its lane.
@@ -81,7 +74,7 @@ void Scheduler::add(TargetSpec spec) {
   auto target = std::make_unique<Target>();
   target->index = targets_.size();
   target->info = std::make_shared<const TargetInfo>(
-      TargetInfo{spec.kind, spec.options.name, render_labels(spec.options)});
+      TargetInfo{spec.kind, spec.options.name, label_block(spec.options)});
   target->interval = spec.options.interval.value_or(kDefaultInterval);
   const Moment now = hooks_.clock();
   for (const Collector* collector : spec.collectors) {
