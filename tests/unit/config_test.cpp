@@ -13,6 +13,7 @@
 #include <random>
 #include <sstream>
 
+#include "as_nobody.h"
 #include "base/text.h"
 #include "config/config_value.h"
 
@@ -75,22 +76,6 @@ class Directory {
 
  private:
   fs::path path_;
-};
-
-// Root may read everything, so permissions are tested as somebody else.
-class AsNobody {
- public:
-  AsNobody() : was_root_(geteuid() == 0) {
-    if (was_root_ && (setegid(65534) != 0 || seteuid(65534) != 0)) ADD_FAILURE() << "seteuid";
-  }
-  ~AsNobody() {
-    if (was_root_ && (seteuid(0) != 0 || setegid(0) != 0)) ADD_FAILURE() << "seteuid";
-  }
-  AsNobody(const AsNobody&) = delete;
-  AsNobody& operator=(const AsNobody&) = delete;
-
- private:
-  bool was_root_;
 };
 
 TEST(Config, EveryMistakeHasItsMessage) {
