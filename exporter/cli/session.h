@@ -36,7 +36,8 @@ class Session {
   ~Session();
 
   void add(TargetSpec spec) { scheduler_.add(std::move(spec)); }
-  bool watches(const std::string& kind_and_name) const;
+  // Whether a target of this name is watched.
+  bool watches(const std::string& name) const;
 
   // Runs the loop until every target was tried.
   void run_until_tried();

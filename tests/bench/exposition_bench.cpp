@@ -401,7 +401,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   // As `lagwatch run` sets it.
-  mallopt(M_MMAP_THRESHOLD, 256 << 10);
+  mallopt(M_MMAP_THRESHOLD, 4 << 20);
+  mallopt(M_TRIM_THRESHOLD, 4 << 20);
   mallopt(M_ARENA_MAX, 2);
   std::printf("{\"name\": \"build\", \"optimised\": %s}\n",
               lagwatch::optimised() ? "true" : "false");
