@@ -5,7 +5,10 @@
 
 #include <cstddef>
 #include <limits>
+#include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -45,7 +48,33 @@ struct FilesystemAsk {
   std::string path;
 };
 
-using Ask = std::variant<SocketAsk, HttpAsk, FileAsk, FilesystemAsk>;
+// A PostgreSQL server and who asks there.
+struct PostgresServer {
+  std::string dsn;            // libpq's key=value form, without a password; one host
+  std::string password_file;  // read at each connect; one line; empty: none, or libpq's own ways
+  bool read_only = true;      // default_transaction_read_only
+  // Before 9.6 the system identifier needs a short replication connection of its own.
+  bool identify = true;
+};
+
+// One question, worded for servers of version `since` (as PQserverVersion has it: 90300, 120000)
+// and later. An empty text: nothing to ask there.
+struct Sql {
+  int since = 0;
+  std::string_view text;
+};
+
+// One statement without parameters, prepared at its first use. Of `texts`, in ascending order, the
+// last is taken that is not newer than the server. Asks of one owner share one connection; those
+// made together go out together and cost one round trip. What one of them fails with is no other's
+// failure.
+struct SqlAsk {
+  std::shared_ptr<const PostgresServer> server;
+  std::span<const Sql> texts;  // borrowed until the reply
+  size_t max_bytes = 8U << 20U;
+};
+
+using Ask = std::variant<SocketAsk, HttpAsk, FileAsk, FilesystemAsk, SqlAsk>;
 using Asks = std::vector<Ask>;
 
 }  // namespace lagwatch

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "model/rows.h"
 
 namespace lagwatch {
 
@@ -23,9 +24,28 @@ struct Filesystem {
   bool readonly = false;
 };
 
+// The server refused or failed one statement; the connection is well.
+struct SqlError {
+  std::string sqlstate;  // five characters: 42501 is a missing privilege
+  std::string message;   // the server's, in its language: untrusted
+};
+
+struct SqlAnswer {
+  int server_version = 0;   // 90305, 150018
+  uint64_t connection = 0;  // which one of this process: another number is another session
+  bool supported = true;    // false: there is no text for this version, nothing was asked
+  std::optional<SqlError> error;
+  Rows rows;
+  uint64_t affected = 0;  // rows that an UPDATE or the like changed
+  // Of IDENTIFY_SYSTEM, before 9.6 only: empty with the reason why not.
+  std::string system_identifier;
+  std::string identify_problem;
+};
+
 struct Answer {
   std::string body;  // bytes of a socket, an HTTP body, a file: untrusted
   std::optional<Filesystem> filesystem;
+  std::optional<SqlAnswer> sql;
 };
 
 using Reply = Result<Answer>;

@@ -23,8 +23,15 @@ class State {
   virtual ~State() = default;
 };
 
-// Main keeps the interval; slow waits at least 100 times what its last success took.
-enum class Lane { kMain, kSlow };
+// How often a collector is asked. Main keeps the target's interval. The others are dearer: each is a
+// lane of its own that waits at least 100 times what its last success took, begins only when the
+// main lane is well, and is not waited for by scrapes.
+enum class Lane {
+  kMain,
+  kBasics,     // 15 s at the default interval of 5 s
+  kDirectory,  // likewise: listings that may be long
+  kSettings,   // 5 min at the default interval: what hardly changes
+};
 
 struct Done {};
 struct More {

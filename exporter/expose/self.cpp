@@ -2,6 +2,7 @@
 #include "expose/self.h"
 
 #include <array>
+#include <utility>
 
 namespace lagwatch {
 namespace {
@@ -39,6 +40,12 @@ constexpr Column kFailing[] = {
      .help = "1 while the last exchange with the target has failed, with the reason; absent "
              "otherwise."},
 };
+constexpr std::string_view kKindCollectorReason[] = {"kind", "collector", "reason"};
+constexpr Column kLimited[] = {
+    {.name = "lagwatch_target_limited",
+     .help = "1 while part of what the collector asks is refused or cannot be had; `lagwatch check "
+             "--live` says what and how to mend it."},
+};
 constexpr Column kCollector[] = {
     {.name = "lagwatch_target_scrape_duration_seconds",
      .help = "Time the collector's last exchange took, well or badly ended."},
@@ -52,7 +59,24 @@ constexpr Column kCollector[] = {
 const Schema kTargetSchema{kKind, kTarget};
 constexpr Schema kFailingSchema{kKindReason, kFailing};
 constexpr Schema kCollectorSchema{kKindCollector, kCollector};
-const Schema* const kSchemas[] = {&kTargetSchema, &kFailingSchema, &kCollectorSchema};
+constexpr Schema kLimitedSchema{kKindCollectorReason, kLimited};
+const Schema* const kSchemas[] = {&kTargetSchema, &kFailingSchema, &kLimitedSchema,
+                                  &kCollectorSchema};
+
+void add_limits(const TargetView& target, const Moment& now, std::vector<Table>& tables) {
+  Table limited(kLimitedSchema, target.info->label_block);
+  for (const CollectorView& collector : target.collectors) {
+    if (!collector.output || now.steady >= collector.expires_at) continue;
+    std::array<bool, kReasonCount> said{};
+    for (const Error& limit : collector.output->limits) {
+      if (std::exchange(said[static_cast<size_t>(limit.reason)], true)) continue;
+      const std::string_view labels[] = {target.info->kind->name, collector.name,
+                                         reason_name(limit.reason)};
+      limited.set(limited.add_row(labels), 0, 1);
+    }
+  }
+  if (limited.rows() > 0) tables.push_back(std::move(limited));
+}
 
 }  // namespace
 
@@ -94,10 +118,13 @@ std::vector<Table> self_tables(const TargetView& target, const Moment& now) {
     }
   }
 
+  add_limits(target, now, tables);
+
   if (info.kind->up_schema != nullptr) {
     Table& up = tables.emplace_back(*info.kind->up_schema, info.label_block);
     up.add_row();
     up.set(0, 0, target.up ? 1 : 0);
+    if (info.kind->up_schema->columns.size() > 1) up.set(0, 1, target.up ? 0 : 1);
   }
   return tables;
 }

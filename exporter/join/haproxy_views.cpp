@@ -34,19 +34,21 @@ bool is_down(const HaproxyBackend& backend) {
   return !backend.up || (backend.servers_down > 0 && backend.servers_up == 0);
 }
 
-void run(std::span<const std::shared_ptr<const TargetView>> targets, Joined& out) {
+void run(Targets targets, const Moment&, JoinMemory&, Joined& out) {
   std::map<std::string_view, Views> by_proxy;
-  each_fact<HaproxyBackend>(targets, [&](size_t, const HaproxyBackend& backend) {
+  each_fact<HaproxyBackend>(targets, [&](const FactSource&, const HaproxyBackend& backend) {
     Views& views = by_proxy[backend.proxy];
     ++views.all;
     if (is_down(backend)) ++views.down;
   });
-  std::map<size_t, Table*> tables;
-  each_fact<HaproxyBackend>(targets, [&](size_t target, const HaproxyBackend& backend) {
+  // Facts of one source stand behind each other, and so do its rows.
+  Table* table = nullptr;
+  FactSource whose{};
+  each_fact<HaproxyBackend>(targets, [&](const FactSource& source, const HaproxyBackend& backend) {
     const Views& views = by_proxy[backend.proxy];
     if (views.all < 2) return;
-    Table*& table = tables[target];
-    if (table == nullptr) table = &out.table(target, kSchema);
+    if (table == nullptr || source != whose) table = &out.table(source, kSchema);
+    whose = source;
     const std::string_view labels[] = {backend.proxy};
     const size_t row = table->add_row(labels);
     table->set(row, 0, static_cast<double>(views.all));

@@ -13,10 +13,10 @@ constexpr const Join* kJoins[] = {
 
 std::span<const Join* const> joins() { return kJoins; }
 
-std::vector<std::vector<Table>> run_joins(
-    std::span<const std::shared_ptr<const TargetView>> targets) {
+std::vector<std::vector<Table>> run_joins(Targets targets, const Moment& now,
+                                          JoinMemory& memory) {
   Joined out(targets);
-  for (const Join* join : joins()) join->run(targets, out);
+  for (const Join* join : joins()) join->run(targets, now, memory, out);
   return out.take();
 }
 

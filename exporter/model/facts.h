@@ -8,6 +8,8 @@
 #include <variant>
 #include <vector>
 
+#include "model/postgres_facts.h"
+
 namespace lagwatch {
 
 // A backend as one HAProxy sees it. Exported as haproxy_backend_status and
@@ -19,7 +21,15 @@ struct HaproxyBackend {
   size_t servers_down = 0;  // MAINT and DRAIN are in neither
 };
 
-using Fact = std::variant<HaproxyBackend>;
+using Fact = std::variant<HaproxyBackend, PostgresNode, PostgresReceiver, PostgresSender,
+                          PostgresSlot, PostgresHeartbeat, PostgresArchiving, PostgresWalKept>;
 using Facts = std::vector<Fact>;
+
+// A target of another agent, as read from that agent's /metrics.
+struct RemoteTarget {
+  std::string name;         // its label `target` there
+  std::string label_block;  // all its constant labels and `agent`, rendered
+  Facts facts;
+};
 
 }  // namespace lagwatch

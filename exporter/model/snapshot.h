@@ -26,7 +26,9 @@ inline constexpr size_t kReasonCount = static_cast<size_t>(Reason::kUnsupported)
 struct Kind {
   std::string_view name;       // the value of the label `kind`, and the key in the configuration
   std::string_view up_metric;  // empty: lagwatch_target_up alone
-  const Schema* up_schema;     // of that one column, no labels; null without up_metric
+  // Of that column, no labels; a second column is its opposite: 1 once an exchange failed. Null
+  // without up_metric.
+  const Schema* up_schema;
 };
 
 // What a target is; constant while it exists.
@@ -36,6 +38,18 @@ struct TargetInfo {
   std::string label_block;  // target="...", site and constant labels, rendered
 };
 
+// Samples of one family that were read from another agent: labels and value as they came, `agent`
+// added.
+struct ForeignFamily {
+  std::string name;  // of a family that this agent's catalogue has
+  struct Sample {
+    std::string suffix;  // "_bucket", "_sum", "_count" of histograms; else empty
+    std::string labels;  // rendered
+    double value = 0;
+  };
+  std::vector<Sample> samples;
+};
+
 // What one successful exchange of one collector gave.
 struct Output {
   explicit Output(std::string_view base_labels) : base(base_labels) {}
@@ -43,10 +57,15 @@ struct Output {
   // A new table of this schema, which the caller fills.
   Table& table(const Schema& schema) { return tables.emplace_back(schema, base); }
   void fact(Fact fact) { facts.push_back(std::move(fact)); }
+  // Part of the answer was refused or could not be had: the rest stands, this is said beside it.
+  void limit(Error error) { limits.push_back(std::move(error)); }
 
   std::string base;
   std::vector<Table> tables;
   Facts facts;
+  std::vector<Error> limits;
+  std::vector<ForeignFamily> foreign;
+  std::vector<RemoteTarget> remote;
   uint64_t series_dropped = 0;  // left out because a cap was reached
   // The interval this target is worth at its size; used only where the configuration names none.
   std::optional<Duration> suggested_interval;

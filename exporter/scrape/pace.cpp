@@ -12,9 +12,23 @@ Duration backoff(Duration interval, unsigned failures, Reason last) {
   return std::min(wait, kMaxBackoff);
 }
 
+Duration lane_interval(Lane lane, Duration interval) {
+  switch (lane) {
+    case Lane::kMain:
+      break;
+    case Lane::kBasics:
+    case Lane::kDirectory:
+      return std::min(interval * 3, std::max<Duration>(interval, std::chrono::seconds(15)));
+    case Lane::kSettings:
+      return std::min(interval * 60, std::max<Duration>(interval, std::chrono::minutes(5)));
+  }
+  return interval;
+}
+
 Duration period(Lane lane, Duration interval, Duration took) {
-  if (lane == Lane::kMain) return interval;
-  return std::max(interval, std::min(took * 100, interval * 3));
+  const Duration least = lane_interval(lane, interval);
+  if (lane == Lane::kMain) return least;
+  return std::max(least, std::min(took * 100, least * 3));
 }
 
 Duration RecentDurations::p90() const {

@@ -18,6 +18,9 @@ inline constexpr Duration kAuthBackoff = std::chrono::seconds(60);
 // How long to wait after a failure. `failures` in a row, at least 1.
 Duration backoff(Duration interval, unsigned failures, Reason last);
 
+// How often `lane` is asked at best, for a target with this interval.
+Duration lane_interval(Lane lane, Duration interval);
+
 // How long to wait after a success that took `took`.
 Duration period(Lane lane, Duration interval, Duration took);
 

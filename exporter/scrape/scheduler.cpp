@@ -28,6 +28,7 @@ struct Scheduler::Run {
   bool finished = true;
   std::unique_ptr<Output> output;
   std::optional<Error> error;  // of the last exchange
+  std::string said_limits;     // what of its limits was logged
 };
 
 struct Scheduler::LaneState {
@@ -171,7 +172,6 @@ void Scheduler::finish_run(Target& target, LaneState& lane, Run& run, std::optio
   run.view.last_duration = now.steady - lane.started;
   run.error = std::move(error);
   if (run.error) {
-    ++target.failures[static_cast<size_t>(run.error->reason)];
     run.output.reset();
   } else {
     keep(target, lane, run, now);
@@ -202,6 +202,12 @@ void Scheduler::finish_round(Target& target, LaneState& lane) {
   lane.running = false;
   lane.ended = now.steady;
   lane.recent.add(took);
+  // Once a round: collectors that share a connection fail together.
+  std::array<bool, kReasonCount> reasons{};
+  for (const Run& run : lane.runs) {
+    if (run.error) reasons[static_cast<size_t>(run.error->reason)] = true;
+  }
+  for (size_t i = 0; i < kReasonCount; ++i) target.failures[i] += reasons[i] ? 1 : 0;
   const auto failed = std::find_if(lane.runs.begin(), lane.runs.end(),
                                    [](const Run& run) { return run.error.has_value(); });
   if (failed == lane.runs.end()) {
@@ -250,12 +256,21 @@ void Scheduler::discard_frozen_rounds(const Moment& now) {
   }
 }
 
+// A server that does not answer is asked by its main lane alone.
+bool Scheduler::may_start(const Target& target, const LaneState& lane) {
+  if (lane.lane == Lane::kMain) return true;
+  const auto main = std::find_if(target.lanes.begin(), target.lanes.end(),
+                                 [](const LaneState& one) { return one.lane == Lane::kMain; });
+  return main == target.lanes.end() || (main->failures == 0 && main->ended);
+}
+
 void Scheduler::run_due() {
   const Moment now = hooks_.clock();
   discard_frozen_rounds(now);
   for (const auto& target : targets_) {
     for (LaneState& lane : target->lanes) {
-      if (!lane.running && lane.due <= now.steady) start(*target, lane);
+      if (!lane.running && lane.due <= now.steady && may_start(*target, lane))
+        start(*target, lane);
     }
   }
   expire(now);
@@ -300,6 +315,27 @@ void Scheduler::log_change(Target& target, const TargetView& view, Instant at) {
        {"fix", view.error->fix}});
 }
 
+// Says once what a collector is not allowed to see.
+void Scheduler::log_limits(Target& target) {
+  for (LaneState& lane : target.lanes) {
+    for (Run& run : lane.runs) {
+      if (!run.view.output) continue;
+      std::string all;
+      for (const Error& limit : run.view.output->limits) all += limit.message + limit.fix;
+      if (all == run.said_limits) continue;
+      run.said_limits = std::move(all);
+      for (const Error& limit : run.view.output->limits) {
+        log(LogLevel::kWarn, "target answers in part",
+            {{"target", target.info->name},
+             {"collector", std::string(run.collector->name)},
+             {"reason", std::string(reason_name(limit.reason))},
+             {"err", limit.message},
+             {"fix", limit.fix}});
+      }
+    }
+  }
+}
+
 std::shared_ptr<const TargetView> Scheduler::make_view(const Target& target) const {
   auto view = std::make_shared<TargetView>();
   view->info = target.info;
@@ -327,10 +363,11 @@ void Scheduler::publish(const Moment& now) {
     if (!target->view) {
       target->view = make_view(*target);
       log_change(*target, *target->view, now.steady);
+      log_limits(*target);
     }
     snapshot->targets.push_back(target->view);
   }
-  for (std::vector<Table>& tables : run_joins(snapshot->targets)) {
+  for (std::vector<Table>& tables : run_joins(snapshot->targets, now, memory_)) {
     snapshot->joined.push_back(
         tables.empty() ? nullptr : std::make_shared<const std::vector<Table>>(std::move(tables)));
   }
@@ -383,7 +420,7 @@ Instant Scheduler::next_due() const {
   if (dirty_) due = std::min(due, publish_due_);
   for (const auto& target : targets_) {
     for (const LaneState& lane : target->lanes) {
-      if (!lane.running) due = std::min(due, lane.due);
+      if (!lane.running && may_start(*target, lane)) due = std::min(due, lane.due);
     }
   }
   for (const Waiter& waiter : waiters_)

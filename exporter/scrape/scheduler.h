@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "client/asker.h"
 #include "collector/collector.h"
+#include "join/join.h"
 #include "model/snapshot.h"
 #include "scrape/options.h"
 #include "scrape/pace.h"
@@ -59,6 +60,9 @@ class Scheduler {
   // nothing to wait for.
   void refresh(std::optional<std::string_view> target, std::function<void()> done);
 
+  // What joins remember: filled before the first run_due(), kept by whoever keeps it.
+  JoinMemory& memory() { return memory_; }
+
  private:
   struct Run;
   struct LaneState;
@@ -78,6 +82,8 @@ class Scheduler {
   void expire(const Moment& now);
   void publish(const Moment& now);
   std::shared_ptr<const TargetView> make_view(const Target& target) const;
+  static bool may_start(const Target& target, const LaneState& lane);
+  static void log_limits(Target& target);
   static void log_change(Target& target, const TargetView& view, Instant at);
   bool must_wait(const Waiter& waiter, Instant now) const;
   std::vector<std::function<void()>> ready_waiters(const Moment& now);
@@ -89,6 +95,7 @@ class Scheduler {
   Hooks hooks_;
   std::vector<std::unique_ptr<Target>> targets_;
   std::vector<Waiter> waiters_;
+  JoinMemory memory_;
   uint64_t next_round_ = 1;
   std::optional<Instant> last_seen_;  // when this was last called: a gap is a frozen machine
   bool dirty_ = false;                // something changed since the last snapshot

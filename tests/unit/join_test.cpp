@@ -9,6 +9,11 @@ namespace {
 
 const Kind kKind{"haproxy", "", nullptr};
 
+std::vector<std::vector<Table>> joined_of(Targets targets) {
+  JoinMemory memory;
+  return run_joins(targets, now(), memory);
+}
+
 std::shared_ptr<const TargetView> target(const std::string& name,
                                          std::vector<HaproxyBackend> backends) {
   auto view = std::make_shared<TargetView>();
@@ -24,7 +29,7 @@ TEST(HaproxyViews, CountBalancersThatSeeABackendDown) {
   const std::vector<std::shared_ptr<const TargetView>> targets{
       target("lb1", {{"web", false, 0, 8}, {"only1", true, 1, 0}}),
       target("lb2", {{"web", true, 8, 0}}), target("host", {})};
-  const auto joined = run_joins(targets);
+  const auto joined = joined_of(targets);
   ASSERT_EQ(joined.size(), 3U);
   ASSERT_EQ(joined[0].size(), 1U);
   EXPECT_EQ(joined[0][0].rows(), 1U) << "a backend that one balancer has is not compared";
@@ -38,7 +43,7 @@ TEST(HaproxyViews, CountBalancersThatSeeABackendDown) {
 TEST(HaproxyViews, AreAbsentWithOneBalancer) {
   const std::vector<std::shared_ptr<const TargetView>> targets{
       target("lb1", {{"web", true, 8, 0}})};
-  EXPECT_TRUE(run_joins(targets)[0].empty());
+  EXPECT_TRUE(joined_of(targets)[0].empty());
 }
 
 }  // namespace

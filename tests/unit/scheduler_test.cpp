@@ -54,7 +54,7 @@ Step read_number(State&, std::span<Reply> replies, const Moment&, Output& out) {
 }
 
 const Collector kMain{"main", &kKind, Lane::kMain, kSchemas, ask_once, read_number};
-const Collector kSlow{"slow", &kKind, Lane::kSlow, kSchemas, ask_once, read_number};
+const Collector kSlow{"slow", &kKind, Lane::kBasics, kSchemas, ask_once, read_number};
 
 class SchedulerTest : public testing::Test {
  protected:
@@ -210,19 +210,49 @@ TEST(Backoff, DoublesToFifteenSecondsAndAuthenticationWaitsAMinute) {
 
 TEST(Period, SlowLaneWaitsAHundredTimesItsAnswerAtMostThreeIntervals) {
   EXPECT_EQ(period(Lane::kMain, seconds(5), seconds(2)), seconds(5));
-  EXPECT_EQ(period(Lane::kSlow, seconds(5), milliseconds(10)), seconds(5));
-  EXPECT_EQ(period(Lane::kSlow, seconds(5), milliseconds(80)), seconds(8));
-  EXPECT_EQ(period(Lane::kSlow, seconds(5), seconds(2)), seconds(15));
+  EXPECT_EQ(period(Lane::kBasics, seconds(5), milliseconds(10)), seconds(15));
+  EXPECT_EQ(period(Lane::kBasics, seconds(5), milliseconds(200)), seconds(20));
+  EXPECT_EQ(period(Lane::kDirectory, seconds(5), seconds(2)), seconds(45));
 }
 
-TEST_F(SchedulerTest, LanesRunByThemselves) {
+TEST(Period, SlowLanesFollowTheIntervalUpToTheirOwn) {
+  EXPECT_EQ(lane_interval(Lane::kBasics, milliseconds(200)), milliseconds(600));
+  EXPECT_EQ(lane_interval(Lane::kBasics, seconds(60)), seconds(60));
+  EXPECT_EQ(lane_interval(Lane::kSettings, seconds(5)), std::chrono::minutes(5));
+  EXPECT_EQ(lane_interval(Lane::kSettings, milliseconds(500)), seconds(30));
+}
+
+TEST_F(SchedulerTest, LanesRunByThemselvesOnceTheMainLaneIsWell) {
   add("a", {&kMain, &kSlow});
   scheduler.run_due();
-  EXPECT_EQ(asker.open.size(), 2U);
+  EXPECT_EQ(asker.open.size(), 1U);
   answer();  // main
   EXPECT_TRUE(view().tried) << "the slow lane is not waited for";
+  EXPECT_EQ(asker.open.size(), 1U) << "it begins now";
   pass(seconds(5));
   EXPECT_EQ(asker.asked, 3U);
+}
+
+TEST_F(SchedulerTest, FailingTargetIsAskedByItsMainLaneAlone) {
+  add("a", {&kMain, &kSlow});
+  scheduler.run_due();
+  fail();
+  for (int i = 0; i < 5; ++i) {
+    pass(seconds(16));
+    EXPECT_EQ(asker.open.size(), 1U);
+    fail();
+  }
+  pass(seconds(16));
+  answer();
+  EXPECT_EQ(asker.open.size(), 1U) << "the slow lane follows";
+}
+
+TEST_F(SchedulerTest, CollectorsThatFailTogetherAreOneFailure) {
+  add("a", {&kMain, &kMain});
+  scheduler.run_due();
+  fail();
+  fail();
+  EXPECT_EQ(view().failures[static_cast<size_t>(Reason::kRefused)], 1U);
 }
 
 TEST_F(SchedulerTest, ScrapeAsksStaleTargetsAndWaitsForThem) {
