@@ -6,7 +6,11 @@
 namespace lagwatch {
 
 Client::Client(Loop& loop)
-    : resolver_(loop), files_(loop), sockets_(loop, resolver_), http_(loop, resolver_) {}
+    : resolver_(loop),
+      files_(loop),
+      sockets_(loop, resolver_),
+      http_(loop, resolver_),
+      postgres_(loop, resolver_) {}
 
 AskId Client::ask(uint64_t owner, const Ask& ask, Deadline deadline, OnReply on_reply) {
   const AskId id = next_id_++;
@@ -17,6 +21,8 @@ AskId Client::ask(uint64_t owner, const Ask& ask, Deadline deadline, OnReply on_
     http_.ask(id, *http, deadline, on_connected, std::move(on_reply));
   } else if (const auto* file = std::get_if<FileAsk>(&ask)) {
     files_.ask(id, owner, *file, deadline, std::move(on_reply));
+  } else if (const auto* sql = std::get_if<SqlAsk>(&ask)) {
+    postgres_.ask(id, owner, *sql, deadline, on_connected, std::move(on_reply));
   } else {
     files_.ask(id, owner, std::get<FilesystemAsk>(ask), deadline, std::move(on_reply));
   }
@@ -26,6 +32,7 @@ AskId Client::ask(uint64_t owner, const Ask& ask, Deadline deadline, OnReply on_
 void Client::cancel(AskId id) {
   sockets_.cancel(id);
   http_.cancel(id);
+  postgres_.cancel(id);
   files_.cancel(id);
 }
 

@@ -8,6 +8,7 @@
 #include "client/files.h"
 #include "client/http.h"
 #include "client/loop.h"
+#include "client/postgres.h"
 #include "client/resolver.h"
 #include "client/socket.h"
 
@@ -29,6 +30,7 @@ class Client : public Asker {
   Files files_;
   SocketClient sockets_;
   HttpClient http_;
+  PostgresClient postgres_;
   AskId next_id_ = 1;
   std::unordered_map<uint64_t, uint64_t> connections_;  // by owner
 };

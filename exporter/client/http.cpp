@@ -2,20 +2,18 @@
 #include "client/http.h"
 
 #include <curl/curl.h>
-#include <fcntl.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "base/fd.h"
 #include "base/text.h"
+#include "client/secret.h"
 
 namespace lagwatch {
 namespace {
 
 // A paced transfer runs at what 32 KiB a millisecond come to.
 constexpr curl_off_t kPacedBytesPerSecond = 32 << 20;
-constexpr size_t kMaxSecretBytes = 4096;
 
 struct EasyDelete {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
@@ -51,19 +49,6 @@ Result<HostPort> host_of(const std::string& text) {
   if (out.host.starts_with('[') && out.host.ends_with(']'))
     out.host = out.host.substr(1, out.host.size() - 2);
   return out;
-}
-
-// One line of a small local file.
-Result<std::string> read_secret(const std::string& path) {
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  char buffer[kMaxSecretBytes];
-  const ssize_t got = fd ? read(fd.get(), buffer, sizeof buffer) : -1;
-  if (got < 0) {
-    return Error{Reason::kAuth, "the password file " + path + " cannot be read",
-                 "chown root:lagwatch and chmod 640 it"};
-  }
-  const std::string_view text(buffer, static_cast<size_t>(got));
-  return std::string(trim(text.substr(0, text.find('\n'))));
 }
 
 }  // namespace

@@ -5,10 +5,36 @@ namespace lagwatch {
 
 extern const Collector haproxy;
 extern const Collector host;
+extern const Collector postgres_node;
+extern const Collector postgres_replication;
+extern const Collector postgres_wal_receiver;
+extern const Collector postgres_archiver;
+extern const Collector postgres_slots;
+extern const Collector postgres_heartbeat;
+extern const Collector postgres_activity;
+extern const Collector postgres_database;
+extern const Collector postgres_bgwriter;
+extern const Collector postgres_files;
+extern const Collector postgres_wal;
+extern const Collector postgres_archive_status;
+extern const Collector postgres_settings;
 
 namespace {
 constexpr const Collector* kCollectors[] = {
     &haproxy,
+    &postgres_node,
+    &postgres_replication,
+    &postgres_wal_receiver,
+    &postgres_archiver,
+    &postgres_slots,
+    &postgres_heartbeat,
+    &postgres_activity,
+    &postgres_database,
+    &postgres_bgwriter,
+    &postgres_files,
+    &postgres_wal,
+    &postgres_archive_status,
+    &postgres_settings,
     &host,
 };
 }  // namespace

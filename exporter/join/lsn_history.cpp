@@ -31,8 +31,8 @@ std::optional<LsnHistory::Lag> LsnHistory::lag(Lsn lsn, Instant at) const {
   return Lag{at - first_behind->at, first_behind == samples_.begin()};
 }
 
-// Older than an hour: the first sample of each minute. Older than a day: only the last such, so that
-// a position in between still has its lower end.
+// Older than an hour: the first sample of each minute. Older than a day: only the last such, so
+// that a position in between still has its lower end.
 void LsnHistory::thin(Instant now) {
   thinned_at_ = now;
   while (samples_.size() > 1 && now - samples_[1].at > kKeptFor) samples_.pop_front();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// When a WAL position was reached, on the agent's own clock: the only measure of lag in seconds that
-// needs no second clock, no writes and no commits.
+// When a WAL position was reached, on the agent's own clock: the only measure of lag in seconds
+// that needs no second clock, no writes and no commits.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 
 namespace lagwatch {
 
-// Positions of one server on one timeline. Times and positions both ascend. Every change is kept for
-// an hour, one a minute for a day: about 2,200 samples of 16 bytes.
+// Positions of one server on one timeline. Times and positions both ascend. Every change is kept
+// for an hour, one a minute for a day: about 2,200 samples of 16 bytes.
 class LsnHistory {
  public:
   struct Sample {

@@ -34,8 +34,8 @@ std::string encode(const PostgresMemory& memory, const Moment& now) {
   out += '\n';
   for (const auto& [key, history] : memory.primaries) {
     for (const LsnHistory::Sample& sample : history.samples()) {
-      const auto wall = std::chrono::floor<std::chrono::milliseconds>(
-          now.wall.time_since_epoch() - (now.steady - sample.at));
+      const auto wall = std::chrono::floor<std::chrono::milliseconds>(now.wall.time_since_epoch() -
+                                                                      (now.steady - sample.at));
       out += key.first + " " + std::to_string(key.second) + " " + std::to_string(wall.count()) +
              " " + std::to_string(sample.lsn) + "\n";
     }

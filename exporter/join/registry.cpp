@@ -13,8 +13,7 @@ constexpr const Join* kJoins[] = {
 
 std::span<const Join* const> joins() { return kJoins; }
 
-std::vector<std::vector<Table>> run_joins(Targets targets, const Moment& now,
-                                          JoinMemory& memory) {
+std::vector<std::vector<Table>> run_joins(Targets targets, const Moment& now, JoinMemory& memory) {
   Joined out(targets);
   for (const Join* join : joins()) join->run(targets, now, memory, out);
   return out.take();

@@ -269,8 +269,7 @@ void Scheduler::run_due() {
   discard_frozen_rounds(now);
   for (const auto& target : targets_) {
     for (LaneState& lane : target->lanes) {
-      if (!lane.running && lane.due <= now.steady && may_start(*target, lane))
-        start(*target, lane);
+      if (!lane.running && lane.due <= now.steady && may_start(*target, lane)) start(*target, lane);
     }
   }
   expire(now);
