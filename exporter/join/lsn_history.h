@@ -36,7 +36,10 @@ class LsnHistory {
   // Whether the server was seen at `lsn` or before it, so that what came after it is known.
   bool reaches_back_to(Lsn lsn) const { return !samples_.empty() && samples_.front().lsn <= lsn; }
   bool empty() const { return samples_.empty(); }
+  Lsn oldest() const { return samples_.front().lsn; }
   Lsn newest() const { return samples_.back().lsn; }
+  // When the newest position was first seen.
+  Instant moved_at() const { return samples_.back().at; }
   // When the server was last seen, moved on or not.
   Instant seen_at() const { return seen_at_; }
 

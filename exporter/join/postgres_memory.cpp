@@ -29,10 +29,23 @@ void decode_line(std::string_view line, const Moment& now, PostgresMemory& memor
 
 }  // namespace
 
+void prune(PostgresMemory& memory, Instant now) {
+  const auto old = [now](const LsnHistory& history) { return now - history.seen_at() > kOldest; };
+  std::erase_if(memory.primaries, [&](const auto& one) { return old(one.second); });
+  std::erase_if(memory.heartbeats, [&](const auto& one) { return old(one.second); });
+  std::erase_if(memory.servers,
+                [&](const auto& one) { return now - one.second.seen_at > kOldest; });
+  for (auto& [server, standbys] : memory.standbys) {
+    std::erase_if(standbys, [&](const auto& one) { return now - one.second.seen_at > kOldest; });
+  }
+  std::erase_if(memory.standbys, [](const auto& one) { return one.second.empty(); });
+}
+
 std::string encode(const PostgresMemory& memory, const Moment& now) {
   std::string out(kHeader);
   out += '\n';
   for (const auto& [key, history] : memory.primaries) {
+    if (key.first.starts_with('@')) continue;  // a name means nothing to the next process
     for (const LsnHistory::Sample& sample : history.samples()) {
       const auto wall = std::chrono::floor<std::chrono::milliseconds>(now.wall.time_since_epoch() -
                                                                       (now.steady - sample.at));

@@ -36,7 +36,7 @@ struct PostgresNode {
 struct PostgresReceiver {
   Instant at{};
   bool streaming = false;                  // pg_stat_wal_receiver_up
-  std::string upstream_host;               // pg_stat_wal_receiver_up{upstream_host}
+  std::string upstream_host;               // pg_stat_wal_receiver_info{upstream_host}
   std::string upstream_port;               // likewise
   std::string slot_name;                   // likewise
   std::optional<uint32_t> timeline;        // pg_stat_wal_receiver_received_tli

@@ -338,6 +338,7 @@ void Scheduler::log_limits(Target& target) {
 std::shared_ptr<const TargetView> Scheduler::make_view(const Target& target) const {
   auto view = std::make_shared<TargetView>();
   view->info = target.info;
+  view->interval = target.interval;
   view->tried = true;
   for (const LaneState& lane : target.lanes) {
     for (const Run& run : lane.runs) {
