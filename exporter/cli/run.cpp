@@ -12,6 +12,7 @@
 #include "cli/options.h"
 #include "cli/session.h"
 #include "client/detached.h"
+#include "client/state_file.h"
 #include "expose/handlers.h"
 #include "expose/http_server.h"
 
@@ -19,6 +20,8 @@ namespace lagwatch {
 namespace {
 
 constexpr Duration kRediscover = std::chrono::seconds(60);
+constexpr Duration kKeepEvery = std::chrono::seconds(60);
+constexpr Duration kLastSave = std::chrono::seconds(1);  // the process must end within two
 
 // An answer that grew large is given back to the system when freed. Below 4 MiB, what every collect
 // needs again is kept: mapping and unmapping it each time was most of a collect of 1,000 servers.
@@ -108,6 +111,37 @@ class Rediscovery {
   std::set<std::string> known_;  // sockets
 };
 
+// What joins remember, kept over restarts: read at start, written once a minute and at the end.
+class KeptMemory {
+ public:
+  KeptMemory(Session& session, const std::string& storage_path)
+      : session_(session), file_(storage_path + "/lsn_history") {
+    const std::string text = file_.load();
+    if (!text.empty() && !decode(text, now(), session_.scheduler().memory().postgres))
+      log(LogLevel::kWarn, "the history of WAL positions cannot be read, a new one is begun");
+    arm();
+  }
+  KeptMemory(const KeptMemory&) = delete;
+  KeptMemory& operator=(const KeptMemory&) = delete;
+
+  void save_last() {
+    if (worth_keeping()) file_.save_and_wait(text(), now().steady + kLastSave);
+  }
+
+ private:
+  bool worth_keeping() { return !session_.scheduler().memory().postgres.primaries.empty(); }
+  std::string text() { return encode(session_.scheduler().memory().postgres, now()); }
+  void arm() {
+    session_.loop().at(now().steady + kKeepEvery, [this] {
+      if (worth_keeping()) file_.save(text());
+      arm();
+    });
+  }
+
+  Session& session_;
+  StateFile file_;
+};
+
 int serve(const CommonOptions& common, HttpServer::Options http, Loaded loaded) {
   keep_memory_small();
   raise_descriptor_limit();
@@ -133,6 +167,7 @@ int serve(const CommonOptions& common, HttpServer::Options http, Loaded loaded) 
        make_targets(loaded.config, loaded.found ? &*loaded.found : nullptr, common.storage_path)) {
     session.add(std::move(spec));
   }
+  KeptMemory memory(session, common.storage_path);
   session.loop().run_once(
       now().steady);  // the first snapshot knows the targets, so that /-/ready waits for them
   const Status started = server.start();
@@ -154,6 +189,7 @@ int serve(const CommonOptions& common, HttpServer::Options http, Loaded loaded) 
   }
   session.loop().run();
   server.stop();
+  memory.save_last();
   log(LogLevel::kInfo, "stopped");
   return kFine;
 }

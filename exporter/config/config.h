@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "collector/haproxy.h"
 #include "collector/host.h"
+#include "collector/postgres.h"
 #include "scrape/options.h"
 
 namespace lagwatch {
@@ -21,6 +22,11 @@ struct HaproxyTarget {
   HaproxyOptions haproxy;
 };
 
+struct PostgresTarget {
+  TargetOptions target;
+  PostgresOptions postgres;
+};
+
 struct Config {
   std::string site;  // constant label on every target; empty: none
   std::optional<Duration> interval;
@@ -28,6 +34,7 @@ struct Config {
 
   // Absent: not named in the file, so discovery fills it. Empty: turned off.
   std::optional<std::vector<HaproxyTarget>> haproxy;
+  std::optional<std::vector<PostgresTarget>> postgres;
 
   TargetOptions host_target;  // name "host" unless the configuration says otherwise
   HostOptions host;

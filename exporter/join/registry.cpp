@@ -4,10 +4,12 @@
 namespace lagwatch {
 
 extern const Join haproxy_views;
+extern const Join postgres_lag;
 
 namespace {
 constexpr const Join* kJoins[] = {
     &haproxy_views,
+    &postgres_lag,
 };
 }  // namespace
 
