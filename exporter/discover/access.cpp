@@ -49,7 +49,8 @@ std::optional<std::vector<std::string>> list_directory(const std::string& path) 
   while (names.size() < kMaxNames) {
     const dirent* const entry = readdir(open.get());
     if (entry == nullptr) break;
-    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
   }
   std::sort(names.begin(), names.end());
   return names;

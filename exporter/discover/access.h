@@ -15,7 +15,7 @@ SocketState socket_state(const std::string& root, const std::string& path);
 
 bool is_directory(const std::string& path);
 
-// Names in the C locale's order, without hidden ones; of a huge directory only some. Nothing where
+// Names in the C locale's order, hidden ones too; of a huge directory only some. Nothing where
 // there is no directory that may be read.
 std::optional<std::vector<std::string>> list_directory(const std::string& path);
 

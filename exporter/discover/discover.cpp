@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "discover/haproxy_discovery.h"
+#include "discover/postgres_discovery.h"
 
 namespace lagwatch {
 namespace {
@@ -42,11 +43,31 @@ void append_haproxys(std::string& out, const Discovery& discovery) {
       "Without a haproxy setting lagwatch goes on looking; \"haproxy: []\" turns that off.");
 }
 
+void append_postgres(std::string& out, const Discovery& discovery) {
+  for (const DiscoveredPostgres& postgres : discovery.postgres) {
+    out += &postgres == &discovery.postgres.front() ? "postgres:\n" : "";
+    for (const std::string& note : postgres.notes) append_comment(out, "  ", note);
+    out += "  - name: ";
+    append_json_string(out, postgres.name);
+    out += "\n    dsn: ";
+    append_json_string(out, postgres.dsn);
+    out += "\n";
+  }
+  if (!discovery.postgres.empty()) return;
+  append_comment(out, "",
+                 "No PostgreSQL that can be asked. Looked for processes named postgres, in " +
+                     postgres_places() + ".");
+  append_comment(
+      out, "",
+      "Without a postgres setting lagwatch goes on looking; \"postgres: []\" turns that off.");
+}
+
 }  // namespace
 
 Discovery discover(const DiscoverOptions& options) {
   Discovery found;
   discover_haproxys(options, found);
+  discover_postgres(options, found);
   return found;
 }
 
@@ -56,6 +77,8 @@ std::string to_yaml(const Discovery& discovery) {
       out, "",
       "What lagwatch discover found on this host. To keep it: /etc/lagwatch/lagwatch.yml.");
   append_haproxys(out, discovery);
+  append_postgres(out, discovery);
+  for (const std::string& note : discovery.notes) append_comment(out, "", note);
   for (const std::string& problem : discovery.problems)
     append_comment(out, "", "Problem: " + problem);
   return out;

@@ -150,7 +150,8 @@ class HaproxyDiscoverer {
     if (!names) return {path};
     std::vector<std::string> files;
     for (const std::string& name : *names) {
-      if (!name.ends_with(".cfg") || files.size() == kMaxConfigFiles) continue;
+      if (name.starts_with('.') || !name.ends_with(".cfg") || files.size() == kMaxConfigFiles)
+        continue;
       files.push_back(path + (path.ends_with('/') ? "" : "/") + name);
     }
     return files;
