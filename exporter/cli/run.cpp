@@ -83,6 +83,7 @@ class Rediscovery {
   void remember(const Discovery& found) {
     for (const DiscoveredHaproxy& haproxy : found.haproxy)
       known_.insert(haproxy.sockets.begin(), haproxy.sockets.end());
+    for (const DiscoveredPostgres& postgres : found.postgres) known_.insert(postgres.dsn);
   }
 
   void take(const Discovery& found) {
@@ -90,9 +91,12 @@ class Rediscovery {
     for (const DiscoveredHaproxy& haproxy : found.haproxy) {
       if (!known_.contains(haproxy.sockets.front())) fresh.haproxy.push_back(haproxy);
     }
-    Config only_haproxy = config_;
-    only_haproxy.host.enabled = false;
-    for (TargetSpec& spec : make_targets(only_haproxy, &fresh, storage_path_)) {
+    for (const DiscoveredPostgres& postgres : found.postgres) {
+      if (!known_.contains(postgres.dsn)) fresh.postgres.push_back(postgres);
+    }
+    Config without_host = config_;
+    without_host.host.enabled = false;
+    for (TargetSpec& spec : make_targets(without_host, &fresh, storage_path_)) {
       const std::string name = spec.options.name;
       for (int number = 2; session_.watches(spec.options.name); ++number) {
         spec.options.name = name + "-" + std::to_string(number);
@@ -108,7 +112,7 @@ class Rediscovery {
   const Config& config_;
   std::string storage_path_;
   std::shared_ptr<LoopDoor> door_;
-  std::set<std::string> known_;  // sockets
+  std::set<std::string> known_;  // sockets and DSNs
 };
 
 // What joins remember, kept over restarts: read at start, written once a minute and at the end.

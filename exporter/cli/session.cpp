@@ -38,6 +38,13 @@ HaproxyTarget discovered(const DiscoveredHaproxy& found, const Config& config) {
   return out;
 }
 
+PostgresTarget discovered(const DiscoveredPostgres& found, const Config& config) {
+  PostgresTarget out;
+  out.target = target_defaults(config, found.name);
+  set_dsn(out.postgres, found.dsn);
+  return out;
+}
+
 // Makes `name` one that is not in `names`, and puts it there.
 void take_name(std::set<std::string>& names, std::string& name) {
   const std::string wanted = name;
@@ -88,6 +95,10 @@ std::vector<TargetSpec> make_targets(const Config& config, const Discovery* foun
       haproxies.push_back(discovered(one, config));
   }
   std::vector<PostgresTarget> postgreses = config.postgres.value_or(std::vector<PostgresTarget>{});
+  if (!config.postgres && found != nullptr) {
+    for (const DiscoveredPostgres& one : found->postgres)
+      postgreses.push_back(discovered(one, config));
+  }
   HostOptions host = config.host;
   if (!storage_path.empty()) host.paths.push_back(storage_path);
   std::set<std::string> names{config.host_target.name};

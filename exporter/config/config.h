@@ -27,6 +27,9 @@ struct PostgresTarget {
   PostgresOptions postgres;
 };
 
+// The DSN and what of it others must know.
+void set_dsn(PostgresOptions& options, const std::string& dsn);
+
 struct Config {
   std::string site;  // constant label on every target; empty: none
   std::optional<Duration> interval;

@@ -56,9 +56,7 @@ void read_dsn(const ConfigValue& value, PostgresTarget& target) {
     value.error(*problem);
     return;
   }
-  target.postgres.dsn = *dsn;
-  target.postgres.host = dsn_value(*dsn, "host");
-  target.postgres.port = dsn_value(*dsn, "port");
+  set_dsn(target.postgres, *dsn);
 }
 
 void check_postgres(const ConfigValue&, const PostgresTarget&) {}
@@ -90,6 +88,12 @@ constexpr ConfigField<PostgresTarget> kPostgresFields[] = {
 };
 
 }  // namespace
+
+void set_dsn(PostgresOptions& options, const std::string& dsn) {
+  options.dsn = dsn;
+  options.host = dsn_value(dsn, "host");
+  options.port = dsn_value(dsn, "port");
+}
 
 void read_postgres(const ConfigValue& value, Config& config) {
   read_targets<PostgresTarget>(value, config, kPostgresFields, check_postgres, config.postgres);
