@@ -118,7 +118,8 @@ constexpr Sql kProbe[] = {
      " ON n.oid = p.pronamespace WHERE n.nspname = 'monitoring'"
      " AND p.proname IN ('stat_replication', 'stat_wal_receiver', 'archive_status')"
      " AND p.pronargs = 0 AND has_schema_privilege(n.oid, 'USAGE')"
-     " AND has_function_privilege(p.oid, 'EXECUTE')"},
+     " AND has_function_privilege(p.oid, 'EXECUTE')"
+     " UNION ALL SELECT 'superuser' WHERE current_setting('is_superuser') = 'on'"},
     {100000, ""},
 };
 
@@ -142,6 +143,7 @@ void read_probe(const Reply& reply, PostgresState& postgres) {
     if (name == "stat_replication") postgres.wrappers.replication = true;
     if (name == "stat_wal_receiver") postgres.wrappers.wal_receiver = true;
     if (name == "archive_status") postgres.wrappers.archive_status = true;
+    if (name == "superuser") postgres.wrappers.superuser = true;
   }
 }
 
