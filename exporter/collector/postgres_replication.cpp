@@ -188,6 +188,7 @@ void write_senders(PostgresState& postgres, const Rows& rows, const Moment& now,
     out.fact(std::move(sender));
   }
   postgres.replies = std::move(still);
+  out.fact(PostgresSenders{now.steady});
   Table& summary = out.table(kSummarySchema);
   summary.add_row();
   summary.set(0, 0, static_cast<double>(standbys));
