@@ -138,7 +138,8 @@ class Processes:
             self.lab.announce("group", pid, self._stopped[pid])
             self._signal(pid, signal.SIGSTOP)
         wait_until(
-            lambda: all(process_state(pid) in ("T", "") for pid in pids),
+            # One that ended just now stays a zombie: who would wait for it is stopped.
+            lambda: all(process_state(pid) in ("T", "Z", "X", "") for pid in pids),
             what=f"{self.name}'s processes stopped",
         )
 
