@@ -19,6 +19,7 @@ constexpr ConfigField<Config> kFields[] = {
     {"timeout", [](const ConfigValue& v, Config& c) { assign(c.timeout, read_timeout(v)); }},
     {"haproxy", read_haproxy},
     {"host", read_host},
+    {"agents", read_agents},
 };
 
 constexpr std::string_view kHostName = "host";

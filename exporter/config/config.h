@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "collector/agent.h"
 #include "collector/haproxy.h"
 #include "collector/host.h"
 #include "scrape/options.h"
@@ -21,6 +22,11 @@ struct HaproxyTarget {
   HaproxyOptions haproxy;
 };
 
+struct AgentTarget {
+  TargetOptions target;
+  AgentOptions agent;
+};
+
 struct Config {
   std::string site;  // constant label on every target; empty: none
   std::optional<Duration> interval;
@@ -28,6 +34,8 @@ struct Config {
 
   // Absent: not named in the file, so discovery fills it. Empty: turned off.
   std::optional<std::vector<HaproxyTarget>> haproxy;
+
+  std::optional<std::vector<AgentTarget>> agents;  // never discovered
 
   TargetOptions host_target;  // name "host" unless the configuration says otherwise
   HostOptions host;
