@@ -77,6 +77,14 @@ bool is_sound(const Place& place, const RemoteSample& sample) {
          sample.label("le") == "+Inf";
 }
 
+// Without it a sum over labels would be the same when two of them exchange their values
+// (splitmix64).
+uint64_t mixed(uint64_t x) {
+  x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9U;
+  x = (x ^ (x >> 27U)) * 0x94D049BB133111EBU;
+  return x ^ (x >> 31U);
+}
+
 // What one answer gives, sample by sample.
 class Intake {
  public:
@@ -124,7 +132,7 @@ class Intake {
     const std::hash<std::string_view> hash;
     size_t sum = hash(sample.name);
     const auto add = [&](std::string_view name, std::string_view value) {
-      sum += (hash(name) * 31 + hash(value)) * 0x9E3779B97F4A7C15U;
+      sum += mixed(hash(name) + mixed(hash(value)));
     };
     for (const auto& [name, value] : sample.labels) add(name, value);
     for (const auto& [name, value] : options_.own_labels) {

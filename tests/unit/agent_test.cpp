@@ -15,6 +15,7 @@ extern const Collector agent;
 
 namespace {
 
+using namespace std::chrono_literals;
 using Lines = std::vector<std::string>;
 
 // One that reads web1; `text` is what web1 answered.
@@ -61,6 +62,28 @@ class Reader {
   std::unique_ptr<State> state_;
   Output output_{""};
 };
+
+TEST(Agent, EverySettingIsRead) {
+  using Labels = std::vector<std::pair<std::string, std::string>>;
+  const std::string text = golden::read_file(golden::data("config") / "full.good.yml");
+  const Config config = parse_config("full.good.yml", text).config;
+  ASSERT_TRUE(config.agents && config.agents->size() == 4);
+  EXPECT_EQ(config.agents->at(0).agent.url, "http://app1:10093/metrics");
+  EXPECT_EQ(config.agents->at(0).target.timeout, 3s);
+  EXPECT_EQ(config.agents->at(0).agent.max_series, 200000U);
+  EXPECT_EQ(config.agents->at(1).agent.url, "http://app2:10093/metrics");
+  EXPECT_EQ(config.agents->at(2).agent.url, "http://[fd00::3]:10093/metrics");
+  const AgentTarget& app4 = config.agents->at(3);
+  EXPECT_EQ(app4.target.name, "app4");
+  EXPECT_EQ(app4.target.interval, 10s);
+  EXPECT_EQ(app4.target.timeout, 2s);
+  EXPECT_EQ(app4.target.labels, (Labels{{"site", "shop"}, {"rack", "c"}}));
+  EXPECT_EQ(app4.agent.url, "https://app4.example/behind/a/proxy/metrics");
+  EXPECT_EQ(app4.agent.user, "lagwatch");
+  EXPECT_EQ(app4.agent.password_file, "/etc/lagwatch/secrets/app4");
+  EXPECT_EQ(app4.agent.ca_file, "/etc/lagwatch/ca.pem");
+  EXPECT_EQ(app4.agent.max_series, 5000U);
+}
 
 TEST(Agent, AsksOnceForItsMetrics) {
   const auto state = make_agent_state({.url = "https://web1/metrics",

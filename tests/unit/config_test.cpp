@@ -142,26 +142,6 @@ TEST(Config, ReadsEverySettingOfTheHost) {
   EXPECT_EQ(config.host_target.labels, (Labels{{"site", "shop"}, {"rack", "b"}}));
 }
 
-TEST(Config, ReadsEverySettingOfAgents) {
-  const auto config = parse_config("full.good.yml", read_all(data("full.good.yml"))).config;
-  ASSERT_TRUE(config.agents && config.agents->size() == 4);
-  EXPECT_EQ(config.agents->at(0).agent.url, "http://app1:10093/metrics");
-  EXPECT_EQ(config.agents->at(0).target.timeout, 3s);
-  EXPECT_EQ(config.agents->at(0).agent.max_series, 200000U);
-  EXPECT_EQ(config.agents->at(1).agent.url, "http://app2:10093/metrics");
-  EXPECT_EQ(config.agents->at(2).agent.url, "http://[fd00::3]:10093/metrics");
-  const AgentTarget& app4 = config.agents->at(3);
-  EXPECT_EQ(app4.target.name, "app4");
-  EXPECT_EQ(app4.target.interval, 10s);
-  EXPECT_EQ(app4.target.timeout, 2s);
-  EXPECT_EQ(app4.target.labels, (Labels{{"site", "shop"}, {"rack", "c"}}));
-  EXPECT_EQ(app4.agent.url, "https://app4.example/behind/a/proxy/metrics");
-  EXPECT_EQ(app4.agent.user, "lagwatch");
-  EXPECT_EQ(app4.agent.password_file, "/etc/lagwatch/secrets/app4");
-  EXPECT_EQ(app4.agent.ca_file, "/etc/lagwatch/ca.pem");
-  EXPECT_EQ(app4.agent.max_series, 5000U);
-}
-
 TEST(Config, EverythingHasADefault) {
   const auto config = parse_config("c.yml", "").config;
   EXPECT_FALSE(config.haproxy.has_value());
