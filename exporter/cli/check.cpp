@@ -10,6 +10,15 @@
 namespace lagwatch {
 namespace {
 
+std::vector<const Error*> limits_of(const TargetView& target) {
+  std::vector<const Error*> limits;
+  for (const CollectorView& collector : target.collectors) {
+    if (!collector.output) continue;
+    for (const Error& limit : collector.output->limits) limits.push_back(&limit);
+  }
+  return limits;
+}
+
 int check_live(std::vector<TargetSpec> specs) {
   Session session;
   for (TargetSpec& spec : specs) session.add(std::move(spec));
@@ -18,13 +27,23 @@ int check_live(std::vector<TargetSpec> specs) {
   for (const auto& target : session.board().read()->targets) {
     std::string line(target->info->kind->name);
     line += " " + target->info->name + ": ";
-    if (target->up) {
+    const auto limits = limits_of(*target);
+    if (target->up && limits.empty()) {
       line += "ok\n";
+    } else if (target->up) {
+      failed = true;
+      line += "in part\n";
+      for (const Error* limit : limits) {
+        line += "  " + std::string(reason_name(limit->reason)) + ": " + printable(limit->message) +
+                "\n";
+        if (!limit->fix.empty()) line += "  fix: " + printable(limit->fix, 1000) + "\n";
+      }
     } else {
       failed = true;
       line += std::string(reason_name(target->error->reason)) + ": " +
               printable(target->error->message) + "\n";
-      if (!target->error->fix.empty()) line += "  fix: " + printable(target->error->fix) + "\n";
+      if (!target->error->fix.empty())
+        line += "  fix: " + printable(target->error->fix, 1000) + "\n";
     }
     print(line);
   }

@@ -87,7 +87,7 @@ std::optional<Loaded> load(const CommonOptions& options) {
   } else {
     loaded.config = parse_config("defaults", "").config;
   }
-  if (!loaded.config.haproxy) loaded.found = discover({});
+  if (!loaded.config.haproxy || !loaded.config.postgres) loaded.found = discover({});
   return loaded;
 }
 

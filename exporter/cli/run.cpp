@@ -12,6 +12,7 @@
 #include "cli/options.h"
 #include "cli/session.h"
 #include "client/detached.h"
+#include "client/state_file.h"
 #include "expose/handlers.h"
 #include "expose/http_server.h"
 
@@ -19,6 +20,8 @@ namespace lagwatch {
 namespace {
 
 constexpr Duration kRediscover = std::chrono::seconds(60);
+constexpr Duration kKeepEvery = std::chrono::seconds(60);
+constexpr Duration kLastSave = std::chrono::seconds(1);  // the process must end within two
 
 // An answer that grew large is given back to the system when freed. Below 4 MiB, what every collect
 // needs again is kept: mapping and unmapping it each time was most of a collect of 1,000 servers.
@@ -80,6 +83,7 @@ class Rediscovery {
   void remember(const Discovery& found) {
     for (const DiscoveredHaproxy& haproxy : found.haproxy)
       known_.insert(haproxy.sockets.begin(), haproxy.sockets.end());
+    for (const DiscoveredPostgres& postgres : found.postgres) known_.insert(postgres.dsn);
   }
 
   void take(const Discovery& found) {
@@ -87,9 +91,12 @@ class Rediscovery {
     for (const DiscoveredHaproxy& haproxy : found.haproxy) {
       if (!known_.contains(haproxy.sockets.front())) fresh.haproxy.push_back(haproxy);
     }
-    Config only_haproxy = config_;
-    only_haproxy.host.enabled = false;
-    for (TargetSpec& spec : make_targets(only_haproxy, &fresh, storage_path_)) {
+    for (const DiscoveredPostgres& postgres : found.postgres) {
+      if (!known_.contains(postgres.dsn)) fresh.postgres.push_back(postgres);
+    }
+    Config without_host = config_;
+    without_host.host.enabled = false;
+    for (TargetSpec& spec : make_targets(without_host, &fresh, storage_path_)) {
       const std::string name = spec.options.name;
       for (int number = 2; session_.watches(spec.options.name); ++number) {
         spec.options.name = name + "-" + std::to_string(number);
@@ -105,7 +112,38 @@ class Rediscovery {
   const Config& config_;
   std::string storage_path_;
   std::shared_ptr<LoopDoor> door_;
-  std::set<std::string> known_;  // sockets
+  std::set<std::string> known_;  // sockets and DSNs
+};
+
+// What joins remember, kept over restarts: read at start, written once a minute and at the end.
+class KeptMemory {
+ public:
+  KeptMemory(Session& session, const std::string& storage_path)
+      : session_(session), file_(storage_path + "/lsn_history") {
+    const std::string text = file_.load();
+    if (!text.empty() && !decode(text, now(), session_.scheduler().memory().postgres))
+      log(LogLevel::kWarn, "the history of WAL positions cannot be read, a new one is begun");
+    arm();
+  }
+  KeptMemory(const KeptMemory&) = delete;
+  KeptMemory& operator=(const KeptMemory&) = delete;
+
+  void save_last() {
+    if (worth_keeping()) file_.save_and_wait(text(), now().steady + kLastSave);
+  }
+
+ private:
+  bool worth_keeping() { return !session_.scheduler().memory().postgres.primaries.empty(); }
+  std::string text() { return encode(session_.scheduler().memory().postgres, now()); }
+  void arm() {
+    session_.loop().at(now().steady + kKeepEvery, [this] {
+      if (worth_keeping()) file_.save(text());
+      arm();
+    });
+  }
+
+  Session& session_;
+  StateFile file_;
 };
 
 int serve(const CommonOptions& common, HttpServer::Options http, Loaded loaded) {
@@ -133,6 +171,7 @@ int serve(const CommonOptions& common, HttpServer::Options http, Loaded loaded) 
        make_targets(loaded.config, loaded.found ? &*loaded.found : nullptr, common.storage_path)) {
     session.add(std::move(spec));
   }
+  KeptMemory memory(session, common.storage_path);
   session.loop().run_once(
       now().steady);  // the first snapshot knows the targets, so that /-/ready waits for them
   const Status started = server.start();
@@ -154,6 +193,7 @@ int serve(const CommonOptions& common, HttpServer::Options http, Loaded loaded) 
   }
   session.loop().run();
   server.stop();
+  memory.save_last();
   log(LogLevel::kInfo, "stopped");
   return kFine;
 }

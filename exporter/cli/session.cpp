@@ -11,7 +11,7 @@
 namespace lagwatch {
 namespace {
 
-const Kind* const kKinds[] = {&kHaproxyKind, &kHostKind, &kAgentKind};
+const Kind* const kKinds[] = {&kHaproxyKind, &kPostgresKind, &kHostKind, &kAgentKind};
 
 std::vector<const Collector*> collectors_of(const Kind& kind) {
   std::vector<const Collector*> out;
@@ -70,6 +70,20 @@ HaproxyTarget discovered(const DiscoveredHaproxy& found, const Config& config) {
   return out;
 }
 
+PostgresTarget discovered(const DiscoveredPostgres& found, const Config& config) {
+  PostgresTarget out;
+  out.target = target_defaults(config, found.name);
+  set_dsn(out.postgres, found.dsn);
+  return out;
+}
+
+// Makes `name` one that is not in `names`, and puts it there.
+void take_name(std::set<std::string>& names, std::string& name) {
+  const std::string wanted = name;
+  for (int number = 2; !names.insert(name).second; ++number)
+    name = wanted + "-" + std::to_string(number);
+}
+
 }  // namespace
 
 std::vector<const Schema*> all_schemas() {
@@ -98,8 +112,10 @@ bool label_taken(std::string_view kind, std::string_view label) {
       std::any_of(collectors().begin(), collectors().end(), [&](const Collector* collector) {
         return collector->kind->name == kind && has(collector->schemas);
       });
-  const auto joins_have = std::any_of(joins().begin(), joins().end(),
-                                      [&](const Join* join) { return has(join->schemas); });
+  // Joins are named after the kind whose rows they make.
+  const auto joins_have = std::any_of(joins().begin(), joins().end(), [&](const Join* join) {
+    return join->name.starts_with(kind) && has(join->schemas);
+  });
   return collectors_have || joins_have || has(self_schemas());
 }
 
@@ -110,6 +126,11 @@ std::vector<TargetSpec> make_targets(const Config& config, const Discovery* foun
     for (const DiscoveredHaproxy& one : found->haproxy)
       haproxies.push_back(discovered(one, config));
   }
+  std::vector<PostgresTarget> postgreses = config.postgres.value_or(std::vector<PostgresTarget>{});
+  if (!config.postgres && found != nullptr) {
+    for (const DiscoveredPostgres& one : found->postgres)
+      postgreses.push_back(discovered(one, config));
+  }
   HostOptions host = config.host;
   if (!storage_path.empty()) host.paths.push_back(storage_path);
   std::set<std::string> names{config.host_target.name};
@@ -118,15 +139,17 @@ std::vector<TargetSpec> make_targets(const Config& config, const Discovery* foun
   }
   std::vector<TargetSpec> specs;
   for (HaproxyTarget& haproxy : haproxies) {
-    const std::string name = haproxy.target.name;
-    for (int number = 2; !names.insert(haproxy.target.name).second; ++number) {
-      haproxy.target.name = name + "-" + std::to_string(number);
-    }
+    take_name(names, haproxy.target.name);
     for (const std::string& socket : haproxy.haproxy.sockets) {
       if (socket.starts_with('/')) host.paths.push_back(directory_of(socket));
     }
     specs.push_back(spec_of(kHaproxyKind, std::move(haproxy.target),
                             make_haproxy_state(std::move(haproxy.haproxy))));
+  }
+  for (PostgresTarget& postgres : postgreses) {
+    take_name(names, postgres.target.name);
+    specs.push_back(spec_of(kPostgresKind, std::move(postgres.target),
+                            make_postgres_state(std::move(postgres.postgres))));
   }
   add_agents(config, specs);
   if (host.enabled)
@@ -159,8 +182,12 @@ void Session::wake(Instant when) {
 void Session::run_until_tried() {
   const auto all_tried = [this] {
     const auto snapshot = board_.read();
-    return std::all_of(snapshot->targets.begin(), snapshot->targets.end(),
-                       [](const auto& target) { return target->tried; });
+    return std::all_of(snapshot->targets.begin(), snapshot->targets.end(), [](const auto& target) {
+      // Lanes beside the main one are not asked while it fails.
+      return target->tried &&
+             (target->error || std::all_of(target->collectors.begin(), target->collectors.end(),
+                                           [](const CollectorView& one) { return one.tried; }));
+    });
   };
   loop_.run_once(now().steady);  // publishes the targets, and asks them for the first time
   while (!all_tried()) loop_.run_once(now().steady + std::chrono::seconds(1));

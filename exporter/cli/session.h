@@ -39,7 +39,7 @@ class Session {
   // Whether a target of this name is watched.
   bool watches(const std::string& name) const;
 
-  // Runs the loop until every target was tried.
+  // Runs the loop until every collector of every target was tried, as far as its target answers.
   void run_until_tried();
 
   Loop& loop() { return loop_; }

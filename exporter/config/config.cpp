@@ -18,6 +18,7 @@ constexpr ConfigField<Config> kFields[] = {
     {"interval", [](const ConfigValue& v, Config& c) { assign(c.interval, read_interval(v)); }},
     {"timeout", [](const ConfigValue& v, Config& c) { assign(c.timeout, read_timeout(v)); }},
     {"haproxy", read_haproxy},
+    {"postgres", read_postgres},
     {"host", read_host},
     {"agents", read_agents},
 };

@@ -13,6 +13,7 @@
 #include "collector/agent.h"
 #include "collector/haproxy.h"
 #include "collector/host.h"
+#include "collector/postgres.h"
 #include "scrape/options.h"
 
 namespace lagwatch {
@@ -27,6 +28,14 @@ struct AgentTarget {
   AgentOptions agent;
 };
 
+struct PostgresTarget {
+  TargetOptions target;
+  PostgresOptions postgres;
+};
+
+// The DSN and what of it others must know.
+void set_dsn(PostgresOptions& options, const std::string& dsn);
+
 struct Config {
   std::string site;  // constant label on every target; empty: none
   std::optional<Duration> interval;
@@ -34,6 +43,7 @@ struct Config {
 
   // Absent: not named in the file, so discovery fills it. Empty: turned off.
   std::optional<std::vector<HaproxyTarget>> haproxy;
+  std::optional<std::vector<PostgresTarget>> postgres;
 
   std::optional<std::vector<AgentTarget>> agents;  // never discovered
 

@@ -14,8 +14,17 @@ struct DiscoveredHaproxy {
   std::vector<std::string> notes;    // why this one, and what would be better, a sentence each
 };
 
+// One PostgreSQL cluster found, as a target for the configuration.
+struct DiscoveredPostgres {
+  std::string name;  // Debian's, "main" or "15-main"; else "postgres", "postgres-5433"
+  std::string dsn;   // as libpq takes it
+  std::vector<std::string> notes;  // what lets lagwatch in, and what would be better
+};
+
 struct Discovery {
   std::vector<DiscoveredHaproxy> haproxy;
+  std::vector<DiscoveredPostgres> postgres;
+  std::vector<std::string> notes;  // what was seen and is as it should be, but no target
   // What was seen and may not be read or used, each with the line or command that allows it.
   std::vector<std::string> problems;
 };

@@ -54,7 +54,7 @@ class Chooser {
       : config_(config), config_path_(config_path), asker_(asker) {
     for (const HaproxyStatsSocket& socket : config.sockets) {
       states_.push_back(socket.path.empty() ? SocketState::kUsable
-                                            : socket_state(asker, socket.path));
+                                            : socket_state(asker.root, socket.path));
       if (neighbour_.empty()) neighbour_ = socket.path;
     }
   }
@@ -219,17 +219,6 @@ class Chooser {
 };
 
 }  // namespace
-
-SocketState socket_state(const HaproxyAsker& asker, const std::string& path) {
-  const std::string opened = asker.root + path;
-  struct stat info = {};
-  if (stat(opened.c_str(), &info) != 0)
-    return errno == EACCES ? SocketState::kDenied : SocketState::kMissing;
-  if (!S_ISSOCK(info.st_mode)) return SocketState::kNoSocket;
-  // What connect(2) asks for is the right to write.
-  const bool may = faccessat(AT_FDCWD, opened.c_str(), W_OK, AT_EACCESS) == 0;
-  return may ? SocketState::kUsable : SocketState::kDenied;
-}
 
 std::string denied_socket(const HaproxyAsker& asker, const std::string& path,
                           std::string_view level, const std::string& config_path) {

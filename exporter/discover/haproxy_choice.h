@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "discover/access.h"
 #include "discover/haproxy_config.h"
 
 namespace lagwatch {
@@ -18,9 +19,6 @@ struct HaproxyAsker {
   std::string group_words;               // "group lagwatch", as `stats socket` takes it
   std::string socket_name = "lagwatch";  // of suggested sockets, without ".sock"
 };
-
-enum class SocketState { kUsable, kMissing, kDenied, kNoSocket };
-SocketState socket_state(const HaproxyAsker& asker, const std::string& path);
 
 // What must be done before a denied socket can be used. `level` is what it grants; empty: not
 // known.

@@ -1,27 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "discover/haproxy_processes.h"
 
-#include <dirent.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string_view>
 #include <tuple>
 
-#include "base/file.h"
-#include "base/text.h"
+#include "discover/procfs.h"
 
 namespace lagwatch {
 namespace {
 
-constexpr size_t kMaxPids = 65536;  // whose names are read
-constexpr size_t kMaxProcFile =
-    1U << 17U;  // a command line; -sf with thousands of pids is longer than a page
 constexpr size_t kMaxFiles = 256;
 
 struct Process {
@@ -31,51 +21,6 @@ struct Process {
   std::string directory;           // -C, or the working directory; empty: not known
   bool container = false;
 };
-
-struct CloseDirectory {
-  void operator()(DIR* directory) const { closedir(directory); }
-};
-
-std::vector<int> list_pids(const std::string& proc, bool& cut) {
-  std::vector<int> pids;
-  const std::unique_ptr<DIR, CloseDirectory> open(opendir(proc.c_str()));
-  while (open) {
-    const dirent* const entry = readdir(open.get());
-    if (entry == nullptr) break;
-    const auto pid = parse_number<int>(entry->d_name);
-    if (!pid || *pid <= 0) continue;
-    if (pids.size() == kMaxPids) {
-      cut = true;
-      break;
-    }
-    pids.push_back(*pid);
-  }
-  std::sort(pids.begin(), pids.end());
-  return pids;
-}
-
-std::string_view base_name(std::string_view path) {
-  constexpr std::string_view kDeleted = " (deleted)";  // the binary was upgraded under it
-  if (path.ends_with(kDeleted)) path.remove_suffix(kDeleted.size());
-  return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
-}
-
-std::string read_link(const std::string& path) {
-  std::array<char, 4097> buffer{};
-  const ssize_t length = readlink(path.c_str(), buffer.data(), buffer.size());
-  if (length <= 0 || static_cast<size_t>(length) == buffer.size()) return {};
-  return {buffer.data(), static_cast<size_t>(length)};
-}
-
-std::vector<std::string> split_arguments(std::string_view cmdline) {
-  std::vector<std::string> arguments;
-  while (!cmdline.empty()) {
-    const size_t end = std::min(cmdline.find('\0'), cmdline.size());
-    arguments.emplace_back(cmdline.substr(0, end));
-    cmdline.remove_prefix(std::min(end + 1, cmdline.size()));
-  }
-  return arguments;
-}
 
 // Reads the options as HAProxy does. False: this one serves nobody (-c, -v), or it is no HAProxy's
 // command line.
@@ -105,24 +50,9 @@ bool parse_arguments(const std::vector<std::string>& arguments, Process& process
   return !process.files.empty();
 }
 
-void read_status(const std::string& directory, Process& process) {
-  const std::string status = read_regular_file(directory + "/status", kMaxProcFile).text;
-  std::string_view rest = status;
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    const auto words = split_words(rest.substr(0, end));
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (words.size() < 2) continue;
-    if (words[0] == "PPid:") process.parent = parse_number<int>(words[1]).value_or(0);
-    // One number for each namespace from ours down.
-    if (words[0] == "NSpid:") process.container = words.size() > 2;
-  }
-}
-
 std::optional<Process> read_process(const std::string& proc, int pid, bool named) {
   const std::string directory = proc + "/" + std::to_string(pid);
-  const auto arguments =
-      split_arguments(read_regular_file(directory + "/cmdline", kMaxProcFile).text);
+  const auto arguments = process_arguments(proc, pid);
   if (arguments.empty()) return std::nullopt;  // of the kernel, or a zombie
   if (!named && base_name(arguments[0]) != "haproxy" &&
       base_name(read_link(directory + "/exe")) != "haproxy") {
@@ -130,7 +60,9 @@ std::optional<Process> read_process(const std::string& proc, int pid, bool named
   }
   Process process{.pid = pid, .files = {}, .directory = {}};
   if (!parse_arguments(arguments, process)) return std::nullopt;
-  read_status(directory, process);
+  const ProcessStatus status = process_status(proc, pid);
+  process.parent = status.parent;
+  process.container = status.container;
   // After -C the working directory is that one, so a relative -C needs no more than this.
   if (process.directory.empty()) process.directory = read_link(directory + "/cwd");
   return process;
@@ -141,8 +73,7 @@ std::vector<Process> read_processes(const std::string& proc, size_t max_in_detai
   std::vector<int> named;
   std::vector<int> others;
   for (const int pid : list_pids(proc, cut)) {
-    const std::string comm = read_regular_file(proc + "/" + std::to_string(pid) + "/comm", 64).text;
-    (trim(comm) == "haproxy" ? named : others).push_back(pid);
+    (process_name(proc, pid) == "haproxy" ? named : others).push_back(pid);
   }
   std::vector<Process> processes;
   size_t looked_at = 0;

@@ -29,6 +29,7 @@ struct Target {
   PostgresNode node;
   std::optional<bool> streaming;
   PostgresReceiver receiver;
+  bool senders_seen = false;
   // application_name, client_addr, state, slot_name
   std::map<std::tuple<std::string, std::string, std::string, std::string>, PostgresSender> senders;
   std::map<std::pair<std::string, std::string>, PostgresSlot> slots;  // name, type
@@ -190,7 +191,10 @@ const Families& families() {
        [](auto& s, auto& t) { t.receiver.timeout = number(s.value); }},
       {"pg_stat_wal_receiver_latest_end_lsn",
        [](auto& s, auto& t) { t.receiver.latest_end = lsn(s.value); }},
+      {"pg_stat_replication_standbys", [](auto&, auto& t) { t.senders_seen = true; }},
       {"pg_stat_replication_lsn_bytes", add_sender},
+      // Has the same labels, also of a sender that knows no position yet.
+      {"pg_stat_replication_pg_current_wal_lsn_bytes", add_sender},
       {"pg_replication_slots_slot_is_active", add_slot_active},
       {"pg_replication_slots_wal_status", add_slot_status},
       {"pg_replication_slots_invalidated", add_slot_invalidated},
@@ -243,6 +247,7 @@ Facts facts_of(const Target& target, const std::string& host, Instant at) {
     receiver.streaming = *target.streaming;
     add_fact(target, "postgres_wal_receiver", at, std::move(receiver), out);
   }
+  if (target.senders_seen) add_fact(target, "postgres_replication", at, PostgresSenders{}, out);
   for (const auto& [labels, sender] : target.senders)
     add_fact(target, "postgres_replication", at, sender, out);
   for (const auto& [key, found] : target.slots) {

@@ -157,6 +157,24 @@ TEST(RemoteFacts, SendersByTheirLabels) {
   EXPECT_FALSE(facts[1].replay);
 }
 
+TEST(RemoteFacts, AServerWithoutSendersSaysSo) {
+  const std::string seen = "pg_stat_replication_standbys{} 0\n" + age("postgres_replication", "2");
+  ASSERT_EQ(facts_of<PostgresSenders>(seen).size(), 1U);
+  EXPECT_EQ(facts_of<PostgresSenders>(seen)[0].at, kNow - 2s);
+  EXPECT_TRUE(facts_of<PostgresSender>(seen).empty());
+  EXPECT_TRUE(facts_of<PostgresSenders>(kPrimary + age("postgres_replication", "2")).empty());
+}
+
+TEST(RemoteFacts, ASenderWithoutPositionsIsOne) {
+  const auto facts = facts_of<PostgresSender>(
+      "pg_stat_replication_pg_current_wal_lsn_bytes{application_name=\"s\",state=\"startup\"} "
+      "100\n" +
+      age("postgres_replication", "1"));
+  ASSERT_EQ(facts.size(), 1U);
+  EXPECT_EQ(facts[0].state, "startup");
+  EXPECT_FALSE(facts[0].sent || facts[0].write || facts[0].flush || facts[0].replay);
+}
+
 TEST(RemoteFacts, Slots) {
   const auto facts = facts_of<PostgresSlot>(
       "pg_replication_slots_slot_is_active{slot_name=\"a\",slot_type=\"physical\"} 1\n"
