@@ -393,6 +393,7 @@ void Scheduler::refresh(std::optional<std::string_view> name, std::function<void
   Waiter waiter{{}, now.steady + kScrapeWait, std::move(done)};
   for (const auto& target : targets_) {
     if (name && *name != target->info->name) continue;
+    if (target->info->kind->refresh == Refresh::kNever) continue;
     for (LaneState& lane : target->lanes) {
       if (lane.lane != Lane::kMain || lane.failures > 0) continue;
       if (!lane.running && (!lane.ended || now.steady - *lane.ended > kFresh)) start(*target, lane);
