@@ -33,6 +33,7 @@ constexpr const Schema* kSchemas[] = {&kSchema};
 
 struct AgentState : State {
   AgentOptions options;
+  size_t series = 0;  // of the last answer
   uint64_t rejected = 0;
 };
 
@@ -91,7 +92,9 @@ class Intake {
   Intake(const AgentState& agent, const Moment& now, Output& out)
       : options_(agent.options),
         facts_({host_of(agent.options.url), agent.options.own_labels, now.steady}),
-        out_(out) {}
+        out_(out) {
+    seen_.reserve(agent.series);
+  }
 
   void take(const RemoteSample& sample) {
     if (sample.name.starts_with("lagwatch_")) lagwatch_ = true;
@@ -173,6 +176,7 @@ Step read(State& state, std::span<Reply> replies, const Moment& now, Output& out
                  "name the /metrics of a lagwatch"};
   }
   intake.finish();
+  agent.series = intake.series();
   agent.rejected += text.rejected() + intake.rejected();
   Table& own = out.table(kSchema);
   own.add_row();

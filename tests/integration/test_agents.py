@@ -130,6 +130,7 @@ class Agents(WithSite):
                 config={
                     "interval": duration(PERIOD),
                     "haproxy": [target(f"lb-{own}", self.lb.user_socket)],
+                    "postgres": [],
                     "host": {"enabled": False},
                     "agents": [{"name": "peer", "url": url}],
                 },
