@@ -26,6 +26,7 @@ in seconds of time.monotonic(), positions in bytes."""
 
 import bisect
 import contextlib
+import re
 import threading
 import time
 import unittest
@@ -210,6 +211,17 @@ def asked_at(samples, scraped, server):
     return None if age is None else scraped - age
 
 
+def describe(samples, server):
+    """What is said of the server's replication, for the message of a failed test."""
+    lines = [
+        f"{name}{labels} {value:.15g}"
+        for name in sorted(samples.names())
+        if re.match("pg_(replication|stat_wal_receiver|wal_lsn|up|clock)", name)
+        for labels, value in samples.select(name, target=server.name)
+    ]
+    return "\n".join(["", *lines])
+
+
 def check_lag(test, watch, truth, server, unknown_ok=(), interval=INTERVAL, size=True):
     """Every scrape of `watch` told the lag of `server` within one interval of the truth, or said
     for one of the reasons `unknown_ok` that it is not known. The lags told: [(instant, s)].
@@ -220,7 +232,7 @@ def check_lag(test, watch, truth, server, unknown_ok=(), interval=INTERVAL, size
     for scraped, samples in watch.all():
         value, at = lag(samples, server), asked_at(samples, scraped, server)
         if value is None:
-            test.assertIn(unknown(samples, server), unknown_ok, f"{server.name} has no lag")
+            test.assertIn(unknown(samples, server), unknown_ok, describe(samples, server))
             continue
         least, most = truth.age(server, at, slack)
         source = lag_source(samples, server)
@@ -232,7 +244,9 @@ def check_lag(test, watch, truth, server, unknown_ok=(), interval=INTERVAL, size
         test.assertLessEqual(value, most + slack, f"{text}: true {least:.2f}..{most:.2f}")
         if size:
             least, most = truth.bytes(server, at, slack, interval)
-            test.assertTrue(least <= lag_bytes(samples, server) <= most, f"bytes of {text}")
+            value_bytes = lag_bytes(samples, server)
+            text = f"{value_bytes} bytes of {text}: true {least}..{most}"
+            test.assertTrue(least <= value_bytes <= most, text)
         told.append((scraped, value))
     test.assertGreater(len(watch.bodies), 0)
     return told
@@ -246,6 +260,7 @@ class WithCluster(WithLab):
     shape = {}
     role = None  # pg_monitor, before 10 wrappers
     role_more = {}
+    agents = 0  # how many there were
 
     @classmethod
     def setUpClass(cls):
@@ -285,9 +300,12 @@ class WithCluster(WithLab):
                 server.resume_replay()
         cls.catch_up()
 
-    def watching(self, *servers, name="agent", user=MON, ready=True, flags=(), **config):
+    def watching(self, *servers, name=None, user=MON, ready=True, flags=(), **config):
         """An agent on these servers (or entries of pg_target), by default all; with `ready` all
-        answer. It ends with the test."""
+        answer. It ends with the test. Without a name it is one of its own, that remembers
+        nothing."""
+        WithCluster.agents += 1
+        name = name or f"agent{WithCluster.agents}"
         servers = servers or self.cluster.servers
         targets = [one if isinstance(one, dict) else pg_target(one, user) for one in servers]
         config.setdefault("interval", duration(INTERVAL))
