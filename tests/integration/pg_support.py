@@ -42,6 +42,7 @@ INTERVAL = 0.5
 TIMEOUT = 0.5
 SLACK = 0.25  # what a shared machine adds to an instant
 STEP = 0.04  # how often Positions asks
+BEHIND = 3.0  # what fall_behind() waits for
 
 
 def pg_target(server, user=MON, **settings):
@@ -328,3 +329,25 @@ class WithCluster(WithLab):
         with Watch(agent) as watch:
             time.sleep(seconds)
         return watch
+
+
+class WithBehind(WithCluster):
+    """A standby that can be made to lag."""
+
+    def wait_lag(self, agent, predicate, what, bound=10.0):
+        return agent.wait_metric(
+            lambda m: lag(m, self.standby) is not None and predicate(lag(m, self.standby)),
+            what,
+            relaxed(bound),
+            0.05,
+        )
+
+    def fall_behind(self, agent):
+        """Replay is paused and a write has been missing for BEHIND seconds; the samples."""
+        self.wait_lag(agent, lambda value: value == 0, "no lag")
+        self.standby.pause_replay()
+        self.primary.write(64)
+        return self.wait_lag(agent, lambda value: value >= BEHIND, "it lags", BEHIND + 3.0)
+
+    def stop_cleanly(self, agent):
+        self.assertEqual(agent.stop().code, 0)
