@@ -313,12 +313,19 @@ class WithCluster(WithLab):
         config.setdefault("timeout", duration(relaxed(TIMEOUT)))
         agent = self.agent(name=name, flags=flags, ready=ready, postgres=targets, **config)
         if ready:
+            self.wait_answers(agent, [one["name"] for one in targets])
+        return agent
+
+    @staticmethod
+    def wait_answers(agent, names):
+        try:
             agent.wait_metric(
-                lambda m: all(m.value("pg_up", target=one["name"]) == 1 for one in targets),
-                "all answer",
+                lambda m: all(m.value("pg_up", target=name) == 1 for name in names),
+                f"{names} answer",
                 relaxed(10),
             )
-        return agent
+        except LabError as error:
+            raise LabError(f"{error}\n{agent.log()[-1500:]}") from None
 
     def truth(self, *standbys):
         """A Truth of the primary and these standbys, by default all."""
