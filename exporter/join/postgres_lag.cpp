@@ -113,7 +113,7 @@ class Judge {
       primary_ = primary_of(servers, standby.cluster, std::nullopt, node_.at);
       timeline_.reset();
     }
-    watched_ = newest_in_cluster(memory, standby.cluster, std::nullopt).has_value();
+    watched_ = memory.watched.contains(standby.cluster);
   }
 
   Judgement lag() const {
@@ -183,7 +183,8 @@ class Judge {
       if (lag && !fresh) lag->lower_bound = true;
       return judged(lag, "receiver");
     }
-    if (!fresh) return std::nullopt;
+    // Its upstream may be behind itself: then the primary's position tells more.
+    if (!fresh || bytes().value_or(0) > 0) return std::nullopt;
     return Judgement{LsnHistory::Lag{}, "receiver", {}};
   }
 
@@ -278,7 +279,7 @@ void write_writer(const PostgresServerView& server, const PostgresMemory& memory
 
 void run(Targets targets, const Moment& now, JoinMemory& all, Joined& out) {
   PostgresMemory& memory = all.postgres;
-  const std::vector<PostgresServerView> servers = postgres_servers(targets, out);
+  const std::vector<PostgresServerView> servers = postgres_servers(targets, now, out);
   if (servers.empty() && memory.primaries.empty()) return;
   remember(servers, now, memory);
   for (const PostgresServerView& server : servers) {
