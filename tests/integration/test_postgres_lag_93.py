@@ -3,6 +3,7 @@
 its system identifier only to roles with REPLICATION: with it lag is what it is on later versions;
 without it only what a standby has received and not replayed."""
 
+import re
 import time
 
 from lab.agent import configuration
@@ -28,6 +29,8 @@ from integration.support import Watch, cli, config_file, failing, relaxed
 
 SEEN = 2 * INTERVAL + TIMEOUT
 LASTS = 4.0
+UNNAMED = "no_system_identifier"
+BEGINS = "history_begins"  # of the first answer that finds it behind
 
 
 class Old(WithBehind):
@@ -104,15 +107,20 @@ class OldWithoutIdentifier(Old):
     def setUp(self):
         self.watcher = self.watching()
 
-    def test_idle_is_unknown_and_check_names_the_fix(self):
+    def test_idle_is_unknown_and_what_check_says_mends_it(self):
         watch = self.watched_for(self.watcher, 3.0)
         for _, one in watch.all():
             self.assertIsNone(lag(one, self.standby))
-            self.assertEqual(unknown(one, self.standby), "no_system_identifier")
+            self.assertEqual(unknown(one, self.standby), UNNAMED)
             self.assertTrue(is_up(one, self.standby))
         done = self.check_live()
-        self.assertIn(f"ALTER ROLE {MON} REPLICATION", done.out + done.err)
-        self.assertIn("pg_hba.conf", done.out + done.err)
+        fix = re.search(r"fix: (ALTER ROLE (\w+) REPLICATION)", done.out + done.err)
+        self.assertIsNotNone(fix, done.out + done.err)
+        self.assertIn("pg_hba.conf", done.out)
+        self.primary.sql(fix[1].replace(fix[2], MON))
+        self.addCleanup(self.primary.sql, f"ALTER ROLE {MON} NOREPLICATION")
+        self.standby.wait_caught_up()
+        self.wait_lag(self.watching(), lambda value: value == 0, "it is known")
 
     def test_paused_lag_is_at_least_what_it_received_and_did_not_replay(self):
         with self.truth() as truth, Watch(self.watcher) as watch:
@@ -121,10 +129,8 @@ class OldWithoutIdentifier(Old):
                 time.sleep(LASTS)
                 samples = self.watcher.metrics()
                 self.standby.resume_replay()
-            wait_unknown(
-                self.watcher, self.standby, "no_system_identifier", relaxed(SEEN + 1.0)
-            )
-        check_lag(self, watch, truth, self.standby, ("no_system_identifier",), size=False)
+            wait_unknown(self.watcher, self.standby, UNNAMED, relaxed(SEEN + 1.0))
+        check_lag(self, watch, truth, self.standby, (UNNAMED, BEGINS), size=False)
         self.assertTrue(is_lower_bound(samples, self.standby))
         self.assertEqual(lag_source(samples, self.standby), "receiver")
         self.assertGreater(lag(samples, self.standby), LASTS - 2 * INTERVAL - relaxed(SLACK))
