@@ -153,8 +153,6 @@ class WithPair(WithLab):
             "one connection of lagwatch's is left",
         )
 
-
-class Hung(WithPair):
     def check_gone_in_time(self):
         """The last good samples stayed for two periods and the timeout, and went."""
         shown = [(failing(m, SICK), age(m, SICK)) for _, m in self.watch.all()]
@@ -164,6 +162,8 @@ class Hung(WithPair):
                 self.assertLess(old or 0, bound)
         self.assertTrue(any(reason and old is None for reason, old in shown), shown)
 
+
+class Hung(WithPair):
     def test_stopped_is_hung(self):
         agent = self.watching()
         with self.fault(agent, "hung") as seen:
@@ -249,7 +249,9 @@ class Killed(WithPair):
             self.wait_down(agent)
             self.wait_reason(agent, "refused")
             self.assertIn("start the server", agent.log())
+            time.sleep(LASTS)
             self.sick.start()
+        self.check_gone_in_time()
         again = agent.metrics()
         value = again.value("pg_postmaster_start_time_seconds", target=SICK)
         self.assertGreater(value, started)
