@@ -8,7 +8,7 @@ from lab.host import Host
 from lab.pg_relay import Relay
 
 from integration.pg_support import MON, WithCluster, pg_target, server_value
-from integration.support import relaxed
+from integration.support import failing, relaxed
 
 CLUSTER = ("primaries", "standbys", "timeline", "upstreams")
 
@@ -116,6 +116,29 @@ class OtherCluster(WithCounts):
         samples = self.wait_counts(agent, (1, 1, 1, 1))
         self.assertEqual(self.counts(samples, other), (1, 0, 1, None))
         self.assertEqual(self.protected(samples, other), (0, 0))
+
+
+class ColdStandby(WithCounts):
+    """hot_standby off: it follows and takes no questions."""
+
+    def test_a_standby_that_takes_no_questions_still_protects(self):
+        agent = self.watching()
+        self.addCleanup(self.standby.settings.update, hot_standby="on")
+        self.standby.stop()
+        self.standby.settings["hot_standby"] = "off"
+        self.standby.start(ready=False)
+        self.standby.wait_streaming()
+        samples = agent.wait_metric(
+            lambda m: failing(m, self.standby.name) == "starting_up", "starting_up", relaxed(15)
+        )
+        self.assertEqual(server_value(samples, "pg_up", self.standby), 0)
+        self.wait_protected(agent, self.primary, (1, 0))
+        samples = self.wait_counts(agent, (1, 0, 1, None), self.primary)
+        self.assertEqual(self.connected(samples, self.primary, self.standby), 1)
+        self.standby.stop()
+        self.standby.settings["hot_standby"] = "on"
+        self.standby.start()
+        self.wait_counts(agent, (1, 1, 1, 1), timeout=20)
 
 
 class Upstreams(WithCounts):

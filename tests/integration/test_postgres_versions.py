@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every version from 10 on that servers can be had of: a primary and its standby are up, with the rights of
-the version nothing is said to be missing but what is named here, each gives the metrics of its
+"""Every version from 10 on that servers can be had of: a primary and its standby are up, nothing is
+missing with the rights of the version but what is named here, each gives the metrics of its
 version, and the lag is right. What cannot be had is left out by name."""
 
 from integration.pg_support import INTERVAL, MON, WithCluster, lag, pg_target, server_value
