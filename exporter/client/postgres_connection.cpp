@@ -63,7 +63,8 @@ struct PostgresConnection::Question {
   size_t max_bytes = 0;
   Asker::OnReply on_reply;  // null: cancelled
   Loop::TimerId timer = 0;
-  std::string_view text;  // what was sent
+  std::string_view text;   // what was sent
+  bool preparing = false;  // the next result is that of its preparation
   std::optional<Error> error;
   SqlAnswer answer;
 };
@@ -281,6 +282,7 @@ bool PostgresConnection::send(Question& question) {
     if (PQsendPrepare(connection, prepared.name.c_str(), text.c_str(), 0, nullptr) == 0)
       return false;
     prepared.sent = true;
+    question.preparing = true;
   }
   return PQsendQueryPrepared(connection, prepared.name.c_str(), 0, nullptr, nullptr, nullptr, 0) !=
              0 &&
@@ -347,6 +349,7 @@ void PostgresConnection::take_result(Question& question, PGresult* result) {
       }
       break;
     case PGRES_COMMAND_OK:
+      if (std::exchange(question.preparing, false)) break;
       question.answer.affected = parse_number<uint64_t>(PQcmdTuples(result)).value_or(0);
       break;
     case PGRES_PIPELINE_ABORTED:
@@ -363,9 +366,10 @@ void PostgresConnection::finish_front(std::vector<Delivery>& done) {
   sent_.pop_front();
   loop_.cancel(question->timer);
   if (question->answer.error) {
-    // It may not have been prepared at all, or what it reads was made anew since: next time afresh.
+    // Not prepared, or what it reads was made anew since ("cached plan must not change result
+    // type"): next time afresh. One that was refused stays prepared.
     const std::string_view state = question->answer.error->sqlstate;
-    if (state.starts_with("42") || state == "26000" || state == "0A000" || state == "3F000")
+    if (question->preparing || state == "26000" || state == "0A000")
       prepared_.erase(std::string(question->text));
   }
   if (!question->on_reply) return;

@@ -5,6 +5,7 @@
 #include <libpq-fe.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 
 #include "base/text.h"
@@ -14,6 +15,8 @@ namespace lagwatch {
 namespace {
 
 constexpr size_t kMostAddresses = 4;
+constexpr std::string_view kSslModes[] = {"disable", "allow",     "prefer",
+                                          "require", "verify-ca", "verify-full"};
 constexpr Duration kLockTimeout = std::chrono::milliseconds(500);
 
 struct FreeOptions {
@@ -54,6 +57,11 @@ std::optional<std::string> dsn_problem(const std::string& dsn) {
     const std::string value = one->val == nullptr ? "" : one->val;
     if (value.empty()) continue;
     if (keyword == "password") return "must not hold a password: name a file by password_file";
+    if (std::string_view(one->dispchar) == "*")
+      return "must not hold a secret (" + keyword + "): it would be readable here";
+    if (keyword == "sslmode" &&
+        std::find(std::begin(kSslModes), std::end(kSslModes), value) == std::end(kSslModes))
+      return "must have an sslmode of disable, allow, prefer, require, verify-ca or verify-full";
     if (keyword == "service") return "must not name a service: write its settings here";
     if (keyword == "replication") return "must not set replication";
     const bool many = keyword == "host" || keyword == "hostaddr" || keyword == "port";

@@ -2,6 +2,7 @@
 #include "client/postgres_error.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 
 #include "base/text.h"
@@ -43,9 +44,11 @@ struct Words {
   Reason reason;
   std::string_view fix;
 };
+// The first that fits counts: what cut a TLS connection off is no matter of TLS.
 constexpr Words kWords[] = {
     {"Permission denied", Reason::kPermission,
      "allow user lagwatch into the socket's directory, or correct unix_socket_permissions"},
+    {"could not fork", Reason::kTooManyConnections, "the host is out of processes or memory"},
     {"No such file or directory", Reason::kRefused,
      "start the server, or correct host and port in dsn"},
     {"Connection refused", Reason::kRefused, "start the server, or correct host and port in dsn"},
@@ -54,19 +57,27 @@ constexpr Words kWords[] = {
     {"Connection timed out", Reason::kConnectTimeout, "check the host and the way to it"},
     {"No route to host", Reason::kConnectTimeout, "check the host and the way to it"},
     {"Network is unreachable", Reason::kConnectTimeout, "check the host and the way to it"},
+    {"expected authentication request", Reason::kProtocol, "no PostgreSQL listens there"},
     {"no password supplied", Reason::kAuth, "set password_file"},
     {"authentication", Reason::kAuth, "check user and password_file"},
     {"could not translate host name", Reason::kResolve, ""},
-    {"certificate", Reason::kTls, "check the certificate, or sslrootcert and sslmode in dsn"},
-    {"SSL", Reason::kTls, "check sslmode in dsn, and ssl on the server"},
     {"server closed the connection", Reason::kReset, ""},
+    {"closed unexpectedly", Reason::kReset, ""},
     {"Connection reset by peer", Reason::kReset, ""},
     {"Broken pipe", Reason::kReset, ""},
+    {"EOF detected", Reason::kReset, ""},
+    {"certificate", Reason::kTls, "check the certificate, or sslrootcert and sslmode in dsn"},
+    {"SSL", Reason::kTls, "check sslmode in dsn, and ssl on the server"},
 };
 
-// The first line without "LOCATION:" and libpq's questions, made safe.
-std::string first_line(std::string_view message) {
-  return printable(trim(message.substr(0, message.find('\n'))), kMaxMessageBytes);
+// The line that holds `part`, made safe: of several addresses libpq says one each, and asks
+// questions below.
+std::string line_with(std::string_view message, std::string_view part) {
+  const size_t at = std::min(message.find(part), message.size());
+  const size_t before = at == 0 ? std::string_view::npos : message.rfind('\n', at - 1);
+  const size_t begin = before == std::string_view::npos ? 0 : before + 1;
+  const std::string_view line = message.substr(begin, message.find('\n', at) - begin);
+  return printable(trim(line), kMaxMessageBytes);
 }
 
 }  // namespace
@@ -87,16 +98,18 @@ std::string_view sqlstate_in(std::string_view message) {
 
 Error postgres_connect_error(std::string_view message) {
   const std::string_view state = sqlstate_in(message);
-  for (const Refusal& refusal : kRefusals) {
-    if (refusal.sqlstate == state)
-      return {refusal.reason, first_line(message), std::string(refusal.fix)};
+  if (!state.empty()) {
+    const auto refusal = std::find_if(std::begin(kRefusals), std::end(kRefusals),
+                                      [&](const Refusal& one) { return one.sqlstate == state; });
+    const std::string line = line_with(message, state);
+    if (refusal == std::end(kRefusals)) return {Reason::kProtocol, line, {}};
+    return {refusal->reason, line, std::string(refusal->fix)};
   }
-  if (!state.empty()) return {Reason::kProtocol, first_line(message), {}};
   for (const Words& words : kWords) {
     if (message.find(words.part) != std::string_view::npos)
-      return {words.reason, first_line(message), std::string(words.fix)};
+      return {words.reason, line_with(message, words.part), std::string(words.fix)};
   }
-  return {Reason::kProtocol, first_line(message), {}};
+  return {Reason::kProtocol, line_with(message, ""), {}};
 }
 
 Error postgres_lost_error(std::string_view message) {

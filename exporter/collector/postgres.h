@@ -88,6 +88,7 @@ struct PostgresState : State {
     bool replication = false;
     bool wal_receiver = false;
     bool archive_status = false;
+    bool superuser = false;  // needs none of them
   };
   Wrappers wrappers;
 

@@ -39,16 +39,19 @@ constexpr Sql kStates[] = {
      "SELECT d.datname, s.state, count(a.pid) AS sessions,"
      " coalesce(max(extract(epoch FROM clock_timestamp() - a.xact_start)), 0) AS max_tx_duration"
      " FROM pg_database d CROSS JOIN (VALUES ('active'), ('idle'), ('idle in transaction'),"
-     " ('idle in transaction (aborted)'), ('fastpath function call'), ('disabled')) s(state)"
+     " ('idle in transaction (aborted)'), ('fastpath function call'), ('disabled'), ('starting')) "
+     "s(state)"
      " LEFT JOIN pg_stat_activity a ON a.datname = d.datname AND a.state = s.state"
      " AND a.pid <> pg_backend_pid() WHERE d.datallowconn"
-     " GROUP BY d.oid, d.datname, s.state ORDER BY d.oid LIMIT 6000"},
+     " GROUP BY d.oid, d.datname, s.state ORDER BY d.oid LIMIT 7000"},
 };
 
-// Hidden rows are those of client sessions without a state.
+// A session that has just begun has no state yet, whoever asks: what is hidden is known by its
+// query.
 constexpr Sql kSummary[] = {
     {90300,
-     "SELECT count(*) AS connections, sum((state IS NULL)::int) AS hidden,"
+     "SELECT count(*) AS connections, sum((query IS NOT DISTINCT FROM '<insufficient "
+     "privilege>')::int) AS hidden,"
      " sum(waiting::int) AS waiting,"
      " max(CASE WHEN waiting THEN extract(epoch FROM clock_timestamp() - query_start) END)"
      " AS oldest_wait,"
@@ -59,7 +62,8 @@ constexpr Sql kSummary[] = {
      " extract(epoch FROM clock_timestamp() - state_change) END) AS oldest_idle_in_transaction"
      " FROM pg_stat_activity"},
     {90600,
-     "SELECT count(*) AS connections, sum((state IS NULL)::int) AS hidden,"
+     "SELECT count(*) AS connections, sum((query IS NOT DISTINCT FROM '<insufficient "
+     "privilege>')::int) AS hidden,"
      " sum((wait_event_type IS NOT DISTINCT FROM 'Lock')::int) AS waiting,"
      " max(CASE WHEN wait_event_type = 'Lock' THEN"
      " extract(epoch FROM clock_timestamp() - query_start) END) AS oldest_wait,"
@@ -70,7 +74,8 @@ constexpr Sql kSummary[] = {
      " extract(epoch FROM clock_timestamp() - state_change) END) AS oldest_idle_in_transaction"
      " FROM pg_stat_activity"},
     {100000,
-     "SELECT count(*) AS connections, sum((state IS NULL)::int) AS hidden,"
+     "SELECT count(*) AS connections, sum((query IS NOT DISTINCT FROM '<insufficient "
+     "privilege>')::int) AS hidden,"
      " sum((wait_event_type IS NOT DISTINCT FROM 'Lock')::int) AS waiting,"
      " max(CASE WHEN wait_event_type = 'Lock' THEN"
      " extract(epoch FROM clock_timestamp() - query_start) END) AS oldest_wait,"
@@ -82,7 +87,8 @@ constexpr Sql kSummary[] = {
      " FROM pg_stat_activity WHERE backend_type = 'client backend' OR"
      " (backend_type IS NULL AND datname IS NOT NULL)"},
     {140000,
-     "SELECT count(*) AS connections, sum((state IS NULL)::int) AS hidden,"
+     "SELECT count(*) AS connections, sum((query IS NOT DISTINCT FROM '<insufficient "
+     "privilege>')::int) AS hidden,"
      " sum((wait_event_type IS NOT DISTINCT FROM 'Lock')::int) AS waiting,"
      " (SELECT max(extract(epoch FROM clock_timestamp() - waitstart)) FROM pg_locks"
      " WHERE NOT granted) AS oldest_wait,"
@@ -117,7 +123,7 @@ Step read(State& state, std::span<Reply> replies, const Moment&, Output& out) {
   write_single(summary.rows, kSummarySchema, out);
   if (auto step = without_rows(replies[1], kWanted, out)) return *step;
   const Rows& rows = replies[1]->sql->rows;
-  const size_t most = postgres_state(state).options.max_databases * 6;
+  const size_t most = postgres_state(state).options.max_databases * 7;
   write_rows(rows, kSchema, out, most);
   return Done{};
 }

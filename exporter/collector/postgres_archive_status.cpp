@@ -28,7 +28,15 @@ constexpr Sql kSql[] = {
      "SELECT count(*) AS ready, extract(epoch FROM min(modification)) AS oldest"
      " FROM pg_ls_archive_statusdir() WHERE name ~ '^[0-9A-F]{24}[.]ready$'"},
 };
-// Not asked where the function is not: what is missing is said instead.
+// A superuser before 10, without the function.
+constexpr Sql kDirect[] = {
+    {90300,
+     "SELECT count(*) AS ready, extract(epoch FROM"
+     " min((pg_stat_file('pg_xlog/archive_status/' || name)).modification)) AS oldest"
+     " FROM pg_ls_dir('pg_xlog/archive_status') AS name WHERE name ~ '^[0-9A-F]{24}[.]ready$'"},
+    {100000, ""},
+};
+// Not asked where neither may be: what is missing is said instead.
 constexpr Sql kNothing[] = {{90300, "SELECT NULL AS ready"}, {100000, ""}};
 
 constexpr Wanted kWanted{
@@ -40,8 +48,9 @@ Asks begin(State& state) {
   const PostgresState& postgres = postgres_state(state);
   const bool archives = postgres.in_recovery == false || postgres.archives_as_standby;
   if (!archives) return {};
-  const bool old_without = postgres.version < 100000 && !postgres.wrappers.archive_status;
-  return ask_sql(state, old_without ? std::span<const Sql>(kNothing) : kSql);
+  const bool old = postgres.version < 100000 && !postgres.wrappers.archive_status;
+  if (old) return ask_sql(state, postgres.wrappers.superuser ? kDirect : kNothing);
+  return ask_sql(state, kSql);
 }
 
 Step read(State&, std::span<Reply> replies, const Moment&, Output& out) {

@@ -79,13 +79,13 @@ Step read(State& state, std::span<Reply> replies, const Moment& now, Output& out
     return Done{};
   }
   // A row was changed: we have the lock. None: somebody else may have it, or nobody yet.
-  const SqlAnswer& written = *replies[0]->sql;
   if (without_rows(replies[0], kWriteWanted, out)) {
     write_heartbeat(*last->sql, std::nullopt, now, out);
     return Done{};
   }
-  write_heartbeat(*last->sql, written.affected > 0 ? 1 : 0, now, out);
-  if (written.affected > 0) return Done{};
+  const bool written = replies[0]->sql->affected > 0;
+  write_heartbeat(*last->sql, written ? 1 : 0, now, out);
+  if (written) return Done{};
   return More{{SqlAsk{.server = postgres.server, .texts = postgres.heartbeat->lock}}};
 }
 

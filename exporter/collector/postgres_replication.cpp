@@ -4,7 +4,10 @@
 // pg_replication_slots (9.5+). Privilege: pg_read_all_stats; before 10
 // monitoring.stat_replication(). Without it every cell is NULL, and there is no error.
 #include <iterator>
+#include <limits>
+#include <map>
 #include <string>
+#include <vector>
 
 #include "collector/postgres_rows.h"
 
@@ -13,7 +16,6 @@ namespace {
 
 constexpr std::string_view kLabels[] = {"application_name", "client_addr", "state", "slot_name"};
 constexpr std::string_view kKinds[] = {"sent", "write", "flush", "replay"};
-constexpr std::string_view kPositions[] = {"sent_lsn", "write_lsn", "flush_lsn", "replay_lsn"};
 constexpr Column kColumns[] = {
     gauge("pg_stat_replication_pg_current_wal_lsn_bytes", "current_lsn",
           "Position this server has written, on a standby received, bytes."),
@@ -118,7 +120,8 @@ constexpr Sql kProbe[] = {
      " ON n.oid = p.pronamespace WHERE n.nspname = 'monitoring'"
      " AND p.proname IN ('stat_replication', 'stat_wal_receiver', 'archive_status')"
      " AND p.pronargs = 0 AND has_schema_privilege(n.oid, 'USAGE')"
-     " AND has_function_privilege(p.oid, 'EXECUTE')"},
+     " AND has_function_privilege(p.oid, 'EXECUTE')"
+     " UNION ALL SELECT 'superuser' WHERE current_setting('is_superuser') = 'on'"},
     {100000, ""},
 };
 
@@ -142,6 +145,7 @@ void read_probe(const Reply& reply, PostgresState& postgres) {
     if (name == "stat_replication") postgres.wrappers.replication = true;
     if (name == "stat_wal_receiver") postgres.wrappers.wal_receiver = true;
     if (name == "archive_status") postgres.wrappers.archive_status = true;
+    if (name == "superuser") postgres.wrappers.superuser = true;
   }
 }
 
@@ -156,40 +160,55 @@ double reply_age(PostgresState& postgres, const std::string& key, double reply_t
   return seconds(now.steady - last.changed);
 }
 
-void write_senders(PostgresState& postgres, const Rows& rows, const Moment& now, Output& out) {
-  const Table& table = write_rows(rows, kSchema, out);
-  if (table.rows() != rows.size()) return;  // twins: who is who cannot be told
-  Table& own = out.tables.back();
-  std::map<std::string, PostgresState::LastReply> still;
+// pg_receivewal and base backups never say what they replayed.
+size_t count_standbys(const Rows& rows) {
   size_t standbys = 0;
   for (size_t row = 0; row < rows.size(); ++row) {
-    PostgresSender sender;
-    sender.at = now.steady;
-    sender.application_name = rows.text(row, "application_name");
-    sender.client_addr = rows.text(row, "client_addr");
-    sender.state = rows.text(row, "state");
-    sender.slot_name = rows.text(row, "slot_name");
-    std::optional<Lsn>* const positions[] = {&sender.sent, &sender.write, &sender.flush,
-                                             &sender.replay};
+    const bool standby = rows.text(row, "state") == "streaming" &&
+                         !rows.is_null(row, "replay_lsn") &&
+                         rows.text(row, "slot_type") != "logical";
+    standbys += standby ? 1 : 0;
+  }
+  return standbys;
+}
+
+PostgresSender sender_of(const Rows& rows, size_t row, Instant at) {
+  PostgresSender sender;
+  sender.at = at;
+  sender.application_name = rows.text(row, "application_name");
+  sender.client_addr = rows.text(row, "client_addr");
+  sender.state = rows.text(row, "state");
+  sender.slot_name = rows.text(row, "slot_name");
+  sender.sent = rows.integer(row, "sent_lsn");
+  sender.write = rows.integer(row, "write_lsn");
+  sender.flush = rows.integer(row, "flush_lsn");
+  sender.replay = rows.integer(row, "replay_lsn");
+  return sender;
+}
+
+void write_senders(PostgresState& postgres, const Rows& rows, const Moment& now, Output& out) {
+  Table& summary = out.table(kSummarySchema);
+  summary.add_row();
+  summary.set(0, 0, static_cast<double>(count_standbys(rows)));
+  summary.set(0, 1, 1);
+  out.fact(PostgresSenders{now.steady});
+  std::vector<size_t> kept;  // of twins (two pg_receivewal of one host) the first
+  Table& table = write_rows(rows, kSchema, out, std::numeric_limits<size_t>::max(), &kept);
+  std::map<std::string, PostgresState::LastReply> still;
+  for (size_t row = 0; row < kept.size(); ++row) {
+    PostgresSender sender = sender_of(rows, kept[row], now.steady);
+    const std::optional<Lsn> positions[] = {sender.sent, sender.write, sender.flush, sender.replay};
     for (size_t i = 0; i < std::size(positions); ++i) {
-      *positions[i] = rows.integer(row, kPositions[i]);
-      if (*positions[i]) own.set(row, kLsn, static_cast<double>(**positions[i]), i);
+      if (positions[i]) table.set(row, kLsn, static_cast<double>(*positions[i]), i);
     }
-    if (const auto reply_time = rows.number(row, "reply_time")) {
-      const std::string key(own.labels(row));
-      own.set(row, kReplyAge, reply_age(postgres, key, *reply_time, now));
+    if (const auto reply_time = rows.number(kept[row], "reply_time")) {
+      const std::string key(table.labels(row));
+      table.set(row, kReplyAge, reply_age(postgres, key, *reply_time, now));
       still.emplace(key, postgres.replies.at(key));
     }
-    // pg_receivewal and base backups never say what they replayed.
-    if (sender.state == "streaming" && sender.replay && rows.text(row, "slot_type") != "logical")
-      ++standbys;
     out.fact(std::move(sender));
   }
   postgres.replies = std::move(still);
-  Table& summary = out.table(kSummarySchema);
-  summary.add_row();
-  summary.set(0, 0, static_cast<double>(standbys));
-  summary.set(0, 1, 1);
 }
 
 bool is_hidden(const Rows& rows) {

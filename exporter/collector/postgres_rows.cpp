@@ -55,7 +55,8 @@ void say_denied(const SqlAnswer& answer, const Wanted& wanted, Output& out) {
              fix_of(answer, wanted)});
 }
 
-Table& write_rows(const Rows& rows, const Schema& schema, Output& out, size_t most) {
+Table& write_rows(const Rows& rows, const Schema& schema, Output& out, size_t most,
+                  std::vector<size_t>* kept) {
   Table& table = out.table(schema);
   std::vector<std::optional<size_t>> labels;
   for (const std::string_view label : schema.labels) labels.push_back(rows.column(label));
@@ -74,6 +75,7 @@ Table& write_rows(const Rows& rows, const Schema& schema, Output& out, size_t mo
       continue;
     }
     const size_t to = table.add_row(values);
+    if (kept != nullptr) kept->push_back(row);
     for (size_t i = 0; i < cells.size(); ++i) {
       const auto value = cells[i] ? rows.number(row, *cells[i]) : std::nullopt;
       if (value) table.set(to, i, *value);

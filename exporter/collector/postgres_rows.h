@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "collector/postgres.h"
 
@@ -33,9 +34,11 @@ void say_denied(const SqlAnswer& answer, const Wanted& wanted, Output& out);
 
 // A table of `schema` with a row for each of `rows`: labels and cells are the columns of the answer
 // that are named as the schema's labels and as its columns' sources. NULL is no sample. A second
-// row with the same labels is left out and counted, as are those beyond `most`.
+// row with the same labels is left out and counted, as are those beyond `most`. `kept`: where
+// not null, which of `rows` became which row of the table.
 Table& write_rows(const Rows& rows, const Schema& schema, Output& out,
-                  size_t most = std::numeric_limits<size_t>::max());
+                  size_t most = std::numeric_limits<size_t>::max(),
+                  std::vector<size_t>* kept = nullptr);
 
 // Segments are 16 MiB unless the server was built or set up otherwise.
 inline constexpr uint64_t kDefaultSegmentBytes = 16U << 20U;

@@ -12,7 +12,8 @@ namespace lagwatch {
 namespace {
 
 // Names and units as postgres_exporter makes them: `_seconds`, `_bytes`, none. Settings of other
-// types it leaves out; those of ours that are texts are in pg_settings_info.
+// types it leaves out; those of ours that are texts are in pg_settings_info. None that we set
+// ourselves at connect (statement_timeout, synchronous_commit): of those our session sees its own.
 constexpr Column kColumns[] = {
     gauge("pg_settings_max_connections", "max_connections", "Server Parameter: max_connections."),
     gauge("pg_settings_superuser_reserved_connections", "superuser_reserved_connections",
@@ -28,8 +29,6 @@ constexpr Column kColumns[] = {
           "Server Parameter: archive_timeout."),
     gauge("pg_settings_checkpoint_timeout_seconds", "checkpoint_timeout",
           "Server Parameter: checkpoint_timeout."),
-    gauge("pg_settings_statement_timeout_seconds", "statement_timeout",
-          "Server Parameter: statement_timeout, as other sessions have it."),
     gauge("pg_settings_wal_sender_timeout_seconds", "wal_sender_timeout",
           "Server Parameter: wal_sender_timeout."),
     gauge("pg_settings_wal_receiver_timeout_seconds", "wal_receiver_timeout",
@@ -60,8 +59,7 @@ constexpr Column kColumns[] = {
 };
 constexpr Schema kSchema{{}, kColumns};
 
-constexpr std::string_view kInfoLabels[] = {"archive_mode", "wal_level", "synchronous_commit",
-                                            "cluster_name"};
+constexpr std::string_view kInfoLabels[] = {"archive_mode", "wal_level", "cluster_name"};
 constexpr Column kInfoColumns[] = {
     gauge("pg_settings_info", "pg_settings", "1; settings that are words."),
 };
@@ -73,11 +71,9 @@ constexpr Column kStaticColumns[] = {
 };
 constexpr Schema kStaticSchema{kStaticLabels, kStaticColumns};
 
-// Ours differ from other sessions' by what we set at connect: reset_val is what they have.
 constexpr Sql kSql[] = {
     {90300,
-     "SELECT name, coalesce(CASE WHEN name = 'statement_timeout' THEN boot_val ELSE reset_val END,"
-     " setting) AS setting, unit FROM pg_settings WHERE name IN ("
+     "SELECT name, setting, unit FROM pg_settings WHERE name IN ("
      "'max_connections', 'superuser_reserved_connections', 'reserved_connections',"
      " 'max_wal_senders', 'max_replication_slots', 'max_locks_per_transaction', 'archive_timeout',"
      " 'checkpoint_timeout', 'wal_sender_timeout', 'wal_receiver_timeout',"
@@ -85,7 +81,7 @@ constexpr Sql kSql[] = {
      " 'wal_keep_size', 'wal_keep_segments', 'max_slot_wal_keep_size', 'max_wal_size',"
      " 'shared_buffers', 'hot_standby', 'hot_standby_feedback', 'fsync', 'full_page_writes', "
      "'port',"
-     " 'archive_mode', 'wal_level', 'synchronous_commit', 'cluster_name', 'data_directory')"},
+     " 'archive_mode', 'wal_level', 'cluster_name', 'data_directory')"},
 };
 constexpr Sql kVersion[] = {{90300, "SELECT version()"}};
 constexpr Wanted kWanted{"pg_settings", "GRANT SELECT ON pg_settings TO lagwatch"};

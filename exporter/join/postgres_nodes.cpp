@@ -70,6 +70,9 @@ std::vector<PostgresServerView> postgres_servers(Targets targets, const Joined& 
   attach(targets, servers, &PostgresServerView::heartbeat);
   attach(targets, servers, &PostgresServerView::archiving);
   attach(targets, servers, &PostgresServerView::kept);
+  each_fact<PostgresSenders>(targets, [&](const FactSource& source, const PostgresSenders& fact) {
+    if (PostgresServerView* server = find(servers, source)) server->senders_seen = fact.at;
+  });
   attach_all(targets, servers, &PostgresServerView::senders);
   attach_all(targets, servers, &PostgresServerView::slots);
   return servers;

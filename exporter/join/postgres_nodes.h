@@ -22,6 +22,7 @@ struct PostgresServerView {
   const PostgresHeartbeat* heartbeat = nullptr;
   const PostgresArchiving* archiving = nullptr;
   const PostgresWalKept* kept = nullptr;
+  std::optional<Instant> senders_seen;  // when they were looked at; nothing: hidden from us
   std::vector<const PostgresSender*> senders;
   std::vector<const PostgresSlot*> slots;
 

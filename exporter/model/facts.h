@@ -21,8 +21,9 @@ struct HaproxyBackend {
   size_t servers_down = 0;  // MAINT and DRAIN are in neither
 };
 
-using Fact = std::variant<HaproxyBackend, PostgresNode, PostgresReceiver, PostgresSender,
-                          PostgresSlot, PostgresHeartbeat, PostgresArchiving, PostgresWalKept>;
+using Fact =
+    std::variant<HaproxyBackend, PostgresNode, PostgresReceiver, PostgresSenders, PostgresSender,
+                 PostgresSlot, PostgresHeartbeat, PostgresArchiving, PostgresWalKept>;
 using Facts = std::vector<Fact>;
 
 // A target of another agent, as read from that agent's /metrics.

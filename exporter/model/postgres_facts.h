@@ -45,6 +45,12 @@ struct PostgresReceiver {
   std::optional<Lsn> latest_end;           // pg_stat_wal_receiver_latest_end_lsn
 };
 
+// That the WAL senders of a server were looked at, and may be seen: a server without any says so.
+// Collector postgres_replication.
+struct PostgresSenders {
+  Instant at{};  // pg_stat_replication_standbys is there
+};
+
 // One WAL sender, on whichever server it runs. Collector postgres_replication.
 struct PostgresSender {
   Instant at{};

@@ -16,26 +16,23 @@ esac
 
 
 class Archiving:
-    """What Postgres does about its archive: directory `archive_directory`."""
-
-    @property
-    def archive_directory(self):
-        return self.directory / "archive"
+    """What Postgres does about its archive: directory `archive_directory`. A standby has its
+    upstream's, as on a real site, until archive() is called on it."""
 
     def archive(self, mode="ok", archive_mode="on"):
         """Archives from now on: ok; fail (exit code 1, three tries, then 60 s of pause); lie (0,
         nothing is kept); hang. The first call restarts a running server, which archive_mode
         needs; call it before start() to spare that. archive_mode="always" is 9.5."""
-        self.write_file(self.directory / "archive.mode", mode)
+        mode_file = self.directory / "archive.mode"
+        self.write_file(mode_file, mode)
         script = self.directory / "archive.sh"
         if not script.exists():
-            self.lab.directory(f"{self.name}/archive", self.user)
-            mode_file = self.directory / "archive.mode"
+            self.archive_directory = self.lab.directory(f"{self.name}/archive", self.user)
             text = SCRIPT.format(mode=mode_file, archive=self.archive_directory)
             self.write_file(script, text)
-        if self.settings.get("archive_mode") != archive_mode:
-            self.settings["archive_mode"] = archive_mode
-            self.settings["archive_command"] = f"sh {script} %p %f"
+        wanted = {"archive_mode": archive_mode, "archive_command": f"sh {script} %p %f"}
+        if not wanted.items() <= self.settings.items():
+            self.settings.update(wanted)
             if self.running:
                 self.restart()
 

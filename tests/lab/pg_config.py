@@ -108,7 +108,8 @@ def renamed(number, text):
 WRAPPERS = """
 CREATE SCHEMA IF NOT EXISTS monitoring;
 GRANT USAGE ON SCHEMA monitoring TO {role};
-CREATE OR REPLACE FUNCTION monitoring.stat_replication() RETURNS SETOF pg_catalog.pg_stat_replication
+CREATE OR REPLACE FUNCTION monitoring.stat_replication()
+  RETURNS SETOF pg_catalog.pg_stat_replication
   LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
   AS 'SELECT * FROM pg_catalog.pg_stat_replication';
 CREATE OR REPLACE FUNCTION monitoring.archive_status(OUT ready bigint, OUT oldest_ready text,
@@ -120,7 +121,8 @@ REVOKE ALL ON FUNCTION monitoring.stat_replication(), monitoring.archive_status(
 GRANT EXECUTE ON FUNCTION monitoring.stat_replication(), monitoring.archive_status() TO {role};
 """
 RECEIVER_WRAPPER = """
-CREATE OR REPLACE FUNCTION monitoring.stat_wal_receiver() RETURNS SETOF pg_catalog.pg_stat_wal_receiver
+CREATE OR REPLACE FUNCTION monitoring.stat_wal_receiver()
+  RETURNS SETOF pg_catalog.pg_stat_wal_receiver
   LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
   AS 'SELECT * FROM pg_catalog.pg_stat_wal_receiver';
 REVOKE ALL ON FUNCTION monitoring.stat_wal_receiver() FROM PUBLIC;

@@ -97,14 +97,16 @@ class Processes:
 
     def kill9(self):
         """SIGKILL to the postmaster and all it has started; start() starts it again."""
-        children = self.children() | self._stopped
         if self.child.alive:
-            os.kill(self.child.pid, signal.SIGKILL)
+            self.child.signal(signal.SIGSTOP)  # it starts no more of them
+        stopped = [pid for pid, at in self._stopped.items() if janitor.start_time(pid) == at]
+        children = {*self.children(), *stopped}
+        self.child.signal(signal.SIGKILL)
         for pid in children:
             self._signal(pid, signal.SIGKILL)
         code = self.child.kill()
         wait_until(
-            lambda: not any(process_state(pid) not in ("", "Z", "X") for pid in children),
+            lambda: all(process_state(pid) in ("", "Z", "X") for pid in children),
             what=f"{self.name}'s processes are gone",
         )
         self._forget_stopped()
@@ -136,7 +138,8 @@ class Processes:
             self.lab.announce("group", pid, self._stopped[pid])
             self._signal(pid, signal.SIGSTOP)
         wait_until(
-            lambda: all(process_state(pid) in ("T", "") for pid in pids),
+            # One that ended just now stays a zombie: who would wait for it is stopped.
+            lambda: all(process_state(pid) in ("T", "Z", "X", "") for pid in pids),
             what=f"{self.name}'s processes stopped",
         )
 

@@ -44,6 +44,7 @@ class Replication:
             auth=self._auth,
         )
         made.upstream = self
+        made.archive_directory = self.archive_directory
         made.slot = slot
         if slot:
             self.create_slot(slot)

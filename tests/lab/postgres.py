@@ -58,6 +58,7 @@ class Postgres(Processes, Replication, Archiving, Faults):
         self.data = self.directory / "data"
         self.socket_directory = lab.directory(f"{name}/run", self.user)
         self.trigger_file = self.directory / "promote"
+        self.archive_directory = self.directory / "archive"
         self.port = port or (PORT if host.namespace else free_ports(1, host.address)[0])
         self.child = None
         self._choose_port = port is None and not host.namespace

@@ -3,9 +3,9 @@
 
 local: everything on this host, on loopback and free ports: load balancer lb1, eight web servers,
 three search servers, two TCP ones. netns: a network namespace per host: lb1, lb2, web1..web4 with
-two web servers each, search1, db1, db2 (bare as yet), `outside` for visitors; a lagwatch can run
-on every host and sees only its own sockets. From a shell:  tests/lab/run [--layout local|netns]
-[--rate N] [--agents]"""
+two web servers each, search1, db1, db2 (bare: pg_cluster.on_site starts PostgreSQL there),
+`outside` for visitors; a lagwatch can run on every host and sees only its own sockets. From a
+shell:  tests/lab/run [--layout local|netns] [--rate N] [--agents]"""
 
 import argparse
 import sys
