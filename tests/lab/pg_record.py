@@ -70,6 +70,8 @@ def record_version(lab, binary, version):
     mon = primary.role("mon", "wrappers" if old else "pg_monitor", replication=old)
     bare = primary.role("bare", "bare")
     primary.role("super", "superuser")
+    if not old:
+        primary.role("least", "least")
     primary.sql(
         "CREATE TABLE lab_heartbeat (ts timestamptz); INSERT INTO lab_heartbeat VALUES (now());"
         "GRANT SELECT ON lab_heartbeat TO mon"
@@ -81,6 +83,16 @@ def record_version(lab, binary, version):
     for one in cluster.servers[1:]:
         one.wait_caught_up()
 
+    with primary.session(dbname="app", application_name="app") as app:
+        app.sql("BEGIN")
+        app.sql("SELECT txid_current()")
+        record_roles(recorder, cluster, mon, bare)
+    record_faults(recorder, cluster, mon)
+
+
+def record_roles(recorder, cluster, mon, bare):
+    """The same servers as different roles see them; a session is idle in a transaction."""
+    primary, standby, version = cluster.primary, cluster.standby, recorder.version
     recorder.record("primary", primary, mon)
     recorder.record("cascade_middle" if cluster.cascade else "standby", standby, mon)
     if cluster.cascade:
@@ -88,9 +100,10 @@ def record_version(lab, binary, version):
     if version in BARE:
         recorder.record("bare_primary", primary, bare)
         recorder.record("bare_standby", standby, bare)
-    if old or version == "15":
+    if primary.number < 1000 or version == "15":
         recorder.record("superuser_primary", primary, "super")
-    record_faults(recorder, cluster, mon)
+    if version == "15":
+        recorder.record("least_primary", primary, "least")
 
 
 def record_faults(recorder, cluster, mon):

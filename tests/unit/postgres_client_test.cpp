@@ -85,6 +85,21 @@ TEST_F(PostgresClientTest, RefusedStatementsDoNotPileUpInTheServer) {
   EXPECT_EQ(asking.connected, 1);
 }
 
+// Both are told what is wrong, not that the first was not prepared.
+TEST_F(PostgresClientTest, OneTextAskedTwiceAtOnce) {
+  Asking asking(server().dsn("mon"));
+  const AskedPtr good[] = {asking.send("SELECT 'a'"), asking.send("SELECT 'a'")};
+  const AskedPtr bad[] = {asking.send("SELECT nosuch"), asking.send("SELECT nosuch")};
+  for (int i = 0; i < 2; ++i) {
+    asking.wait(good[i]);
+    asking.wait(bad[i]);
+    EXPECT_EQ(good[i]->text(), "a");
+  }
+  EXPECT_EQ(bad[0]->text(), "(42703)");
+  EXPECT_NE(bad[1]->text(), "(no row)");
+  EXPECT_EQ(asking.ask("SELECT nosuch"), "(42703)") << "and so the next time";
+}
+
 TEST_F(PostgresClientTest, OneErrorIsNoOthers) {
   Asking asking(server().dsn("mon"));
   for (int round = 0; round < 3; ++round) {

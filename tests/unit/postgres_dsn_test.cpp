@@ -17,7 +17,8 @@ TEST(DsnProblem, NoneOfWhatCanBeUsed) {
   for (const char* dsn : {"", "host=/run/postgresql user=lagwatch", "host=db1 port=5433 dbname=app",
                           "hostaddr=192.0.2.1", "host='/a dir' application_name='it\\'s'",
                           "postgresql://lagwatch@db1:5433/postgres?sslmode=verify-full",
-                          "passfile=/etc/x/pgpass", "options='-c work_mem=1MB'", "password=''"}) {
+                          "passfile=/etc/x/pgpass", "options='-c work_mem=1MB'", "password=''",
+                          "sslmode=disable", "sslmode=verify-ca sslrootcert=/x"}) {
     EXPECT_EQ(dsn_problem(dsn), std::nullopt) << dsn;
   }
 }
@@ -38,6 +39,9 @@ TEST(DsnProblem, EachMistakeHasItsWords) {
       {"host=db1 password='a b'", password},
       {"postgresql://u:hunter2@db1/", password},
       {"postgresql://db1/?password=hunter2", password},
+      {"sslpassword=hunter2", "must not hold a secret (sslpassword): it would be readable here"},
+      {"sslmode=on",
+       "must have an sslmode of disable, allow, prefer, require, verify-ca or verify-full"},
       {"service=prod", "must not name a service: write its settings here"},
       {"replication=database", "must not set replication"},
       {"host=a,b", several},

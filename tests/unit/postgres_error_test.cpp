@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <ostream>
 #include <string>
 
 namespace lagwatch {
@@ -20,6 +21,7 @@ struct Case {
   std::string shown;  // empty: the first line
   std::string fix;    // a part of it; "-": there is none
 };
+void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
 
 const Case kCases[] = {
     {"WrongPassword",

@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -150,8 +151,10 @@ class Server {
     const std::string program = (programs_ / words[0]).string();
     const std::string log = (directory_ / "log").string();
     const std::string libraries = (programs_.parent_path() / "lib").string();
-    std::vector<char*> argv;
-    for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+    // By its whole path: it looks for its other programs beside it.
+    std::vector<char*> argv = {const_cast<char*>(program.c_str())};
+    for (const std::string& word : std::span(words).subspan(1))
+      argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
     const pid_t child = fork();
     if (child != 0) return child;
