@@ -131,7 +131,7 @@ TEST_F(PostgresFaultsTest, TenRestartsAndNeverTwoConnections) {
   for (int round = 0; round < 10; ++round) {
     const AskedPtr before = asking.send("SELECT 'before'", 5s);
     if (round % 2 == 0) asking.turn(1ms);  // under way in every other round
-    server().stop(round % 3 == 0 ? SIGQUIT : SIGINT);
+    server().stop(round % 3 == 0 ? SIGQUIT : SIGINT, [&] { asking.turn(1ms); });
     asking.wait(before);
     server().start();
     std::string said;

@@ -124,12 +124,22 @@ class Server {
     };
     ASSERT_TRUE(eventually(attempt)) << "the server does not start; see " << directory_ / "log";
   }
-  // SIGINT: fast; SIGQUIT: immediate; SIGKILL: as if it crashed.
-  void stop(int signal) {
+  // SIGINT: fast; SIGQUIT: immediate; SIGKILL: as if it crashed. A server that shuts down waits for
+  // clients that are about to say who they are: `meanwhile` lets them.
+  void stop(int signal, const std::function<void()>& meanwhile = {}) {
     if (pid_ == 0) return;
     kill(pid_, SIGCONT);
     kill(pid_, signal);
-    waitpid(std::exchange(pid_, 0), nullptr, 0);
+    const bool ended = eventually([&] {
+      if (meanwhile) meanwhile();
+      return waitpid(pid_, nullptr, WNOHANG) == pid_;
+    });
+    EXPECT_TRUE(ended) << "the server does not end";
+    if (!ended) {
+      kill(pid_, SIGKILL);
+      waitpid(pid_, nullptr, 0);
+    }
+    pid_ = 0;
   }
   void signal(int number) const { kill(pid_, number); }
 
