@@ -23,8 +23,8 @@ class State {
   virtual ~State() = default;
 };
 
-// How often a collector is asked. Main keeps the target's interval. The others are dearer: each is a
-// lane of its own that waits at least 100 times what its last success took, begins only when the
+// How often a collector is asked. Main keeps the target's interval. The others are dearer: each is
+// a lane of its own that waits at least 100 times what its last success took, begins only when the
 // main lane is well, and is not waited for by scrapes.
 enum class Lane {
   kMain,

@@ -26,7 +26,7 @@ constexpr Column kColumns[] = {
     gauge("pg_archive_configured", "archive_mode, archive_command, archive_library",
           "1 if the server would archive here: archive_mode on (on a standby always) and a command "
           "or library set."),
-    gauge("pg_archive_backlog_segments", "last_archived_wal",
+    gauge("pg_archive_backlog_segments", "pg_stat_archiver.last_archived_wal",
           "Complete segments behind the last one archived, by position: needs no look into the "
           "directory. Absent before the first one and after a change of timeline."),
 };

@@ -51,7 +51,8 @@ constexpr Column kInfoColumns[] = {
 constexpr Schema kInfoSchema{kIdentifier, kInfoColumns};
 
 // CASE keeps functions from being called where they raise: pg_walfile_name on a standby,
-// pg_is_wal_replay_paused on a primary. The positions of a standby stay set after its promotion.
+// pg_is_wal_replay_paused on a primary (and for others than superusers before 9.5). The positions
+// of a standby stay set after its promotion.
 constexpr Sql kSql[] = {
     {90300,
      "SELECT r.in_recovery,"
@@ -67,7 +68,8 @@ constexpr Sql kSql[] = {
      " extract(epoch FROM pg_postmaster_start_time()) AS start_time,"
      " CASE WHEN NOT r.in_recovery THEN"
      " pg_xlogfile_name(pg_current_xlog_insert_location()) END AS walfile,"
-     " CASE WHEN r.in_recovery THEN pg_is_xlog_replay_paused() END AS replay_paused"
+     " CASE WHEN r.in_recovery AND current_setting('is_superuser') = 'on' THEN"
+     " pg_is_xlog_replay_paused() END AS replay_paused"
      " FROM (SELECT pg_is_in_recovery() AS in_recovery) r"},
     {90600,
      "SELECT r.in_recovery,"

@@ -53,7 +53,8 @@ constexpr Column kSummaryColumns[] = {
           "Physical standbys that stream from this server now: without pg_receivewal, base backups "
           "and logical subscribers."),
     gauge("pg_replication_privileges_ok", "state IS NOT NULL",
-          "1 if the role may see WAL senders and receivers, 0 if the server hides them from it."),
+          "1 if the role may see the WAL senders there are, 0 if the server hides them from it; "
+          "absent where there is none."),
 };
 constexpr Schema kSummarySchema{{}, kSummaryColumns};
 
@@ -122,7 +123,7 @@ constexpr Sql kProbe[] = {
      " AND p.pronargs = 0 AND has_schema_privilege(n.oid, 'USAGE')"
      " AND has_function_privilege(p.oid, 'EXECUTE')"
      " UNION ALL SELECT 'superuser' WHERE current_setting('is_superuser') = 'on'"},
-    {100000, ""},
+    {110000, ""},
 };
 
 constexpr Wanted kWanted{"pg_stat_replication", "GRANT pg_read_all_stats TO lagwatch"};
@@ -142,8 +143,9 @@ void read_probe(const Reply& reply, PostgresState& postgres) {
   postgres.wrappers.connection = reply->sql->connection;
   for (size_t row = 0; row < rows.size(); ++row) {
     const std::string_view name = rows.text(row, 0);
-    if (name == "stat_replication") postgres.wrappers.replication = true;
-    if (name == "stat_wal_receiver") postgres.wrappers.wal_receiver = true;
+    const bool views = reply->sql->server_version < kRolesSince;
+    if (name == "stat_replication") postgres.wrappers.replication = views;
+    if (name == "stat_wal_receiver") postgres.wrappers.wal_receiver = views;
     if (name == "archive_status") postgres.wrappers.archive_status = true;
     if (name == "superuser") postgres.wrappers.superuser = true;
   }
@@ -190,7 +192,8 @@ void write_senders(PostgresState& postgres, const Rows& rows, const Moment& now,
   Table& summary = out.table(kSummarySchema);
   summary.add_row();
   summary.set(0, 0, static_cast<double>(count_standbys(rows)));
-  summary.set(0, 1, 1);
+  // Without a row nothing shows whether rows would be hidden.
+  if (!rows.empty()) summary.set(0, 1, 1);
   out.fact(PostgresSenders{now.steady});
   std::vector<size_t> kept;  // of twins (two pg_receivewal of one host) the first
   Table& table = write_rows(rows, kSchema, out, std::numeric_limits<size_t>::max(), &kept);

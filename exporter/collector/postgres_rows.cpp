@@ -11,8 +11,6 @@
 namespace lagwatch {
 namespace {
 
-constexpr int kRolesSince = 100000;
-
 // PostgreSQL, appendix A.
 Reason reason_of(std::string_view sqlstate) {
   if (sqlstate == "42501") return Reason::kPermission;
@@ -65,10 +63,10 @@ Table& write_rows(const Rows& rows, const Schema& schema, Output& out, size_t mo
   std::set<std::string> known;
   std::vector<std::string_view> values(labels.size());
   for (size_t row = 0; row < rows.size(); ++row) {
-    std::string key;
+    std::string key;  // as written: values are cut and made valid UTF-8
     for (size_t i = 0; i < labels.size(); ++i) {
       values[i] = labels[i] ? rows.text(row, *labels[i]) : std::string_view{};
-      key.append(values[i]).push_back('\0');
+      append_label(key, schema.labels[i], values[i]);
     }
     if (table.rows() >= most || !known.insert(std::move(key)).second) {
       ++out.series_dropped;

@@ -16,6 +16,9 @@ namespace lagwatch {
 
 Asks ask_sql(State& state, std::span<const Sql> texts);
 
+// pg_monitor and its parts. Before, functions of the operator's lend rights.
+inline constexpr int kRolesSince = 100000;
+
 // What is asked, and the command that allows it.
 struct Wanted {
   std::string_view what;

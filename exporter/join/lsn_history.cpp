@@ -27,8 +27,8 @@ std::optional<LsnHistory::Lag> LsnHistory::lag(Lsn lsn, Instant at) const {
   const auto first_behind =
       std::upper_bound(samples_.begin(), samples_.end(), lsn,
                        [](Lsn wanted, const Sample& sample) { return wanted < sample.lsn; });
-  if (first_behind == samples_.end() || first_behind->at >= at) return Lag{};
-  return Lag{at - first_behind->at, first_behind == samples_.begin()};
+  if (first_behind == samples_.end()) return Lag{};
+  return Lag{std::max(at - first_behind->at, Duration::zero()), first_behind == samples_.begin()};
 }
 
 // Older than an hour: the first sample of each minute. Older than a day: only the last such, so

@@ -22,7 +22,11 @@ class LsnHistory {
   };
   struct Lag {
     Duration value{};
-    bool lower_bound = false;  // the history begins after the position: it is at least so much
+    // The history begins after the position: it is at least so much, and more than nothing.
+    bool lower_bound = false;
+
+    // Behind, and nobody knows yet for how long.
+    bool says_nothing() const { return lower_bound && value == Duration::zero(); }
   };
 
   // The server was seen at `lsn`. One that went back (restored, another server) begins anew; a

@@ -211,9 +211,9 @@ void write_rebuild(const PostgresServerView& standby, const std::vector<Postgres
   table.set(0, 0, diverged ? 1 : 0, 2);
 }
 
-void run(Targets targets, const Moment&, JoinMemory& all, Joined& out) {
+void run(Targets targets, const Moment& now, JoinMemory& all, Joined& out) {
   const PostgresMemory& memory = all.postgres;  // postgres_lag, before us, brought it up to date
-  const std::vector<PostgresServerView> servers = postgres_servers(targets, out);
+  const std::vector<PostgresServerView> servers = postgres_servers(targets, now, out);
   std::map<std::string, Servers> clusters;
   for (const PostgresServerView& server : servers) {
     if (server.has_identifier()) clusters[server.cluster].push_back(&server);

@@ -50,7 +50,8 @@ constexpr Column kUnknownColumns[] = {
     {.name = "pg_replication_lag_unknown",
      .source = "join over PostgreSQL targets",
      .help = "1 on a standby whose lag is not known: primary_unseen, receiver_down, no_position, "
-             "no_system_identifier."},
+             "no_system_identifier, history_begins (behind, and for how long shows at the next "
+             "look)."},
 };
 constexpr Schema kUnknownSchema{kReason, kUnknownColumns};
 
@@ -112,7 +113,7 @@ class Judge {
       primary_ = primary_of(servers, standby.cluster, std::nullopt, node_.at);
       timeline_.reset();
     }
-    watched_ = newest_in_cluster(memory, standby.cluster, std::nullopt).has_value();
+    watched_ = memory.watched.contains(standby.cluster);
   }
 
   Judgement lag() const {
@@ -120,6 +121,7 @@ class Judge {
     for (const auto tier : {&Judge::by_heartbeat, &Judge::by_history, &Judge::by_receiver}) {
       if (const auto judged = (this->*tier)()) return *judged;
     }
+    if (bytes().value_or(0) > 0) return {{}, {}, "history_begins"};
     if (standby_.receiver != nullptr && !standby_.receiver->streaming)
       return {{}, {}, "receiver_down"};
     return {{}, {}, standby_.has_identifier() ? "primary_unseen" : "no_system_identifier"};
@@ -136,6 +138,12 @@ class Judge {
   }
 
  private:
+  static std::optional<Judgement> judged(std::optional<LsnHistory::Lag> lag,
+                                         std::string_view source) {
+    if (!lag || lag->says_nothing()) return std::nullopt;
+    return Judgement{lag, source, {}};
+  }
+
   std::optional<Judgement> by_heartbeat() const {
     if (standby_.heartbeat == nullptr) return std::nullopt;
     const PostgresHeartbeat& own = *standby_.heartbeat;
@@ -143,8 +151,7 @@ class Judge {
     if (found == memory_.heartbeats.end() || found->second.empty()) return std::nullopt;
     const LsnHistory& history = found->second;
     const auto position = static_cast<Lsn>(own.timestamp * kMicroseconds);
-    if (position < history.newest())
-      return Judgement{history.lag(position, own.at), "heartbeat", {}};
+    if (position < history.newest()) return judged(history.lag(position, own.at), "heartbeat");
     if (primary_ != nullptr) {
       // Stale there too: the writer is dead, and says nothing of the standby.
       if (own.at - history.moved_at() > kWriterSilent) return std::nullopt;
@@ -164,7 +171,7 @@ class Judge {
     const auto newest = newest_in_cluster(memory_, standby_.cluster, timeline_);
     // Behind what is known it is behind, whoever is in sight; at its end, only if somebody looks.
     if (newest && *node_.replay >= *newest && primary_ == nullptr) return std::nullopt;
-    return Judgement{lag, "lsn_history", {}};
+    return judged(lag, "lsn_history");
   }
 
   std::optional<Judgement> by_receiver() const {
@@ -174,9 +181,10 @@ class Judge {
     if (!all) {
       auto lag = own_->received.lag(*node_.replay, node_.at);
       if (lag && !fresh) lag->lower_bound = true;
-      return Judgement{lag, "receiver", {}};
+      return judged(lag, "receiver");
     }
-    if (!fresh) return std::nullopt;
+    // Its upstream may be behind itself: then the primary's position tells more.
+    if (!fresh || bytes().value_or(0) > 0) return std::nullopt;
     return Judgement{LsnHistory::Lag{}, "receiver", {}};
   }
 
@@ -240,7 +248,7 @@ void write_consumers(const PostgresServerView& server,
   for (const PostgresSender* sender : server.senders) {
     if (!is_standby(*sender, server)) continue;
     const auto lag = consumer_lag(server, *sender->replay, sender->at, servers, memory);
-    if (!lag) continue;
+    if (!lag || lag->says_nothing()) continue;
     if (table == nullptr) table = &out.table(server.source, kSenderSchema);
     const std::string_view labels[] = {sender->application_name, sender->client_addr, sender->state,
                                        sender->slot_name};
@@ -252,7 +260,7 @@ void write_consumers(const PostgresServerView& server,
   for (const PostgresSlot* slot : server.slots) {
     if (slot->type != "logical" || !slot->confirmed_flush) continue;
     const auto lag = consumer_lag(server, *slot->confirmed_flush, slot->at, servers, memory);
-    if (!lag) continue;
+    if (!lag || lag->says_nothing()) continue;
     if (table == nullptr) table = &out.table(server.source, kSlotSchema);
     const std::string_view labels[] = {slot->name, slot->type};
     table->set(table->add_row(labels), 0, seconds(lag->value));
@@ -271,7 +279,7 @@ void write_writer(const PostgresServerView& server, const PostgresMemory& memory
 
 void run(Targets targets, const Moment& now, JoinMemory& all, Joined& out) {
   PostgresMemory& memory = all.postgres;
-  const std::vector<PostgresServerView> servers = postgres_servers(targets, out);
+  const std::vector<PostgresServerView> servers = postgres_servers(targets, now, out);
   if (servers.empty() && memory.primaries.empty()) return;
   remember(servers, now, memory);
   for (const PostgresServerView& server : servers) {

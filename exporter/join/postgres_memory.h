@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,6 +20,9 @@ struct PostgresMemory {
   // the labels of the one server.
   using TimelineKey = std::pair<std::string, uint32_t>;
   std::map<TimelineKey, LsnHistory> primaries;  // the only part that outlives the process
+
+  // Clusters whose primary this process has seen, so that it should be in sight.
+  std::set<std::string> watched;
 
   // Heartbeats as they appeared on the primary, microseconds of its writer's clock for positions;
   // by cluster.

@@ -46,6 +46,7 @@ void remember_primary(const PostgresServerView& server, PostgresMemory& memory) 
   if (!node.current) return;
   memory.primaries[{server.cluster, node.timeline.value_or(kNoTimeline)}].add(node.at,
                                                                               *node.current);
+  memory.watched.insert(server.cluster);
   if (node.clock_offset) memory.clock_offsets[server.cluster] = *node.clock_offset;
   if (server.heartbeat != nullptr && server.heartbeat->timestamp > 0) {
     const auto position = static_cast<Lsn>(server.heartbeat->timestamp * kMicroseconds);
@@ -55,16 +56,20 @@ void remember_primary(const PostgresServerView& server, PostgresMemory& memory) 
 
 }  // namespace
 
-std::vector<PostgresServerView> postgres_servers(Targets targets, const Joined& joined) {
+std::vector<PostgresServerView> postgres_servers(Targets targets, const Moment& now,
+                                                 const Joined& joined) {
   std::vector<PostgresServerView> servers;
   each_fact<PostgresNode>(targets, [&](const FactSource& source, const PostgresNode& node) {
+    // What another agent tells is as old as both intervals.
+    const TargetView& target = *targets[source.target];
+    const Duration interval = target.interval * (source.remote != nullptr ? 2 : 1);
+    if (now.steady - node.at > 2 * interval + target.timeout) return;
     PostgresServerView& server = servers.emplace_back();
     server.source = source;
     server.key = joined.label_block(source);
     server.node = &node;
     server.cluster = node.system_identifier.empty() ? "@" + server.key : node.system_identifier;
-    // What another agent tells is as old as both intervals.
-    server.interval = targets[source.target]->interval * (source.remote != nullptr ? 2 : 1);
+    server.interval = interval;
   });
   attach(targets, servers, &PostgresServerView::receiver);
   attach(targets, servers, &PostgresServerView::heartbeat);

@@ -30,7 +30,10 @@ struct PostgresServerView {
   bool has_identifier() const { return !node->system_identifier.empty(); }
 };
 
-std::vector<PostgresServerView> postgres_servers(Targets targets, const Joined& joined);
+// Those that answered within two intervals and the timeout: samples may be shown longer, while a
+// server that fails is asked ever more seldom, but nothing is concluded from them.
+std::vector<PostgresServerView> postgres_servers(Targets targets, const Moment& now,
+                                                 const Joined& joined);
 
 // Whether `server` was asked recently enough, as of `at`, for its position to be its newest.
 bool in_sight(const PostgresServerView& server, Instant at);

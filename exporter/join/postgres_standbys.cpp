@@ -30,7 +30,7 @@ std::string key_of(const PostgresSender& sender) {
 }
 
 void run(Targets targets, const Moment& now, JoinMemory& all, Joined& out) {
-  for (const PostgresServerView& server : postgres_servers(targets, out)) {
+  for (const PostgresServerView& server : postgres_servers(targets, now, out)) {
     if (!server.senders_seen) continue;  // hidden, or not asked: nothing is missing from nothing
     auto& known = all.postgres.standbys[server.key];
     for (const PostgresSender* sender : server.senders) {

@@ -87,6 +87,7 @@ struct TargetView {
   bool tried = false;          // every main-lane collector has finished once, well or badly
   bool up = false;             // no collector's last exchange failed
   Duration interval{};         // of its main lane
+  Duration timeout{};          // of an exchange
   std::optional<Error> error;  // of the collector that fails
   std::array<uint64_t, kReasonCount> failures{};
   uint64_t connections_opened = 0;

@@ -273,10 +273,17 @@ void Scheduler::run_due() {
     }
   }
   expire(now);
+  // What joins conclude from a target that fails ends by itself: they look again every second.
+  if (now.steady - published_at_ >= kHeartbeat && any_fails()) dirty_ = true;
   const auto ready = ready_waiters(now);
   if (dirty_ && (!ready.empty() || now.steady >= publish_due_)) publish(now);
   for (const auto& done : ready) done();
   arm();
+}
+
+bool Scheduler::any_fails() const {
+  return std::any_of(targets_.begin(), targets_.end(),
+                     [](const auto& target) { return target->down_since.has_value(); });
 }
 
 // Drops what is too old to be shown, so that it cannot come back.
@@ -339,6 +346,7 @@ std::shared_ptr<const TargetView> Scheduler::make_view(const Target& target) con
   auto view = std::make_shared<TargetView>();
   view->info = target.info;
   view->interval = target.interval;
+  view->timeout = target.spec.options.timeout;
   view->tried = true;
   for (const LaneState& lane : target.lanes) {
     for (const Run& run : lane.runs) {
@@ -357,6 +365,7 @@ std::shared_ptr<const TargetView> Scheduler::make_view(const Target& target) con
 void Scheduler::publish(const Moment& now) {
   dirty_ = false;
   publish_due_ = now.steady + kPublishPause;
+  published_at_ = now.steady;
   auto snapshot = std::make_shared<Snapshot>();
   snapshot->targets.reserve(targets_.size());
   for (const auto& target : targets_) {

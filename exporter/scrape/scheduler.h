@@ -79,6 +79,7 @@ class Scheduler {
   void discard_frozen_rounds(const Moment& now);
   void cancel(LaneState& lane);
   void changed(Target& target);
+  bool any_fails() const;
   void expire(const Moment& now);
   void publish(const Moment& now);
   std::shared_ptr<const TargetView> make_view(const Target& target) const;
@@ -100,6 +101,7 @@ class Scheduler {
   std::optional<Instant> last_seen_;  // when this was last called: a gap is a frozen machine
   bool dirty_ = false;                // something changed since the last snapshot
   Instant publish_due_{};             // not before, unless somebody waits
+  Instant published_at_{};
 };
 
 }  // namespace lagwatch
