@@ -11,7 +11,7 @@
 namespace lagwatch {
 namespace {
 
-const Kind* const kKinds[] = {&kHaproxyKind, &kPostgresKind, &kHostKind};
+const Kind* const kKinds[] = {&kHaproxyKind, &kPostgresKind, &kHostKind, &kAgentKind};
 
 std::vector<const Collector*> collectors_of(const Kind& kind) {
   std::vector<const Collector*> out;
@@ -28,6 +28,38 @@ TargetSpec spec_of(const Kind& kind, TargetOptions options, std::unique_ptr<Stat
 std::string directory_of(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// What may be taken over from another agent: what its targets say. Not what joins make: that is
+// made here, of the facts of all.
+std::shared_ptr<const AgentFamilies> agent_families() {
+  AgentFamilies families;
+  const auto each = [](std::span<const Schema* const> schemas, auto visit) {
+    for (const Schema* schema : schemas) {
+      for (const Column& column : schema->columns) visit(column);
+    }
+  };
+  const auto add = [&](const Column& column) { families.emplace(column.name, column.type); };
+  for (const Kind* kind : kKinds) {
+    if (kind->up_schema != nullptr) each({&kind->up_schema, 1}, add);
+  }
+  for (const Collector* collector : collectors()) each(collector->schemas, add);
+  each(self_schemas(), add);
+  for (const Join* join : joins())
+    each(join->schemas, [&](const Column& column) { families.erase(column.name); });
+  return std::make_shared<const AgentFamilies>(std::move(families));
+}
+
+void add_agents(const Config& config, std::vector<TargetSpec>& specs) {
+  if (!config.agents || config.agents->empty()) return;
+  const auto families = agent_families();
+  for (const AgentTarget& target : *config.agents) {
+    AgentOptions agent = target.agent;
+    agent.own_labels = target.target.labels;
+    agent.own_labels.emplace_back("agent", target.target.name);
+    agent.families = families;
+    specs.push_back(spec_of(kAgentKind, target.target, make_agent_state(std::move(agent))));
+  }
 }
 
 // What discovery found, with the settings that the configuration gives to all.
@@ -102,6 +134,9 @@ std::vector<TargetSpec> make_targets(const Config& config, const Discovery* foun
   HostOptions host = config.host;
   if (!storage_path.empty()) host.paths.push_back(storage_path);
   std::set<std::string> names{config.host_target.name};
+  if (config.agents) {
+    for (const AgentTarget& agent : *config.agents) names.insert(agent.target.name);
+  }
   std::vector<TargetSpec> specs;
   for (HaproxyTarget& haproxy : haproxies) {
     take_name(names, haproxy.target.name);
@@ -116,6 +151,7 @@ std::vector<TargetSpec> make_targets(const Config& config, const Discovery* foun
     specs.push_back(spec_of(kPostgresKind, std::move(postgres.target),
                             make_postgres_state(std::move(postgres.postgres))));
   }
+  add_agents(config, specs);
   if (host.enabled)
     specs.push_back(spec_of(kHostKind, config.host_target, make_host_state(std::move(host))));
   return specs;

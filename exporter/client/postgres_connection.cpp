@@ -251,6 +251,7 @@ void PostgresConnection::flush() {
     waiting_.pop_front();
     question->answer.server_version = PQserverVersion(connection_.get());
     question->answer.connection = number_;
+    question->answer.role = PQuser(connection_.get());
     question->answer.system_identifier = system_identifier_;
     question->answer.identify_problem = identify_problem_;
     question->text = text_for(question->texts, question->answer.server_version);

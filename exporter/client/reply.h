@@ -32,6 +32,7 @@ struct SqlError {
 
 struct SqlAnswer {
   int server_version = 0;   // 90305, 150018
+  std::string role;         // who asked, as the server knows us
   uint64_t connection = 0;  // which one of this process: another number is another session
   bool supported = true;    // false: there is no text for this version, nothing was asked
   std::optional<SqlError> error;

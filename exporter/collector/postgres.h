@@ -59,6 +59,11 @@ class HeartbeatSql {
   const std::string lock_;
 
  public:
+  // What allows each, for messages.
+  const std::string read_grant;
+  const std::string write_grant;
+  const std::string insert;
+
   const Sql read[1];
   const Sql write[1];
   const Sql lock[1];
@@ -93,6 +98,7 @@ struct PostgresState : State {
   Wrappers wrappers;
 
   std::unique_ptr<const HeartbeatSql> heartbeat;  // null: there is none
+  bool writes_heartbeat = false;                  // asked to, and allowed
 
   // When a sender's reply last changed, by its labels.
   struct LastReply {

@@ -19,28 +19,29 @@ constexpr Column kColumns[] = {
 };
 constexpr Schema kSchema{{}, kColumns};
 
-// Any constant will do that no other program locks.
-constexpr std::string_view kLock = "7021617310";
-constexpr Wanted kWanted{"the heartbeat", "GRANT SELECT ON the heartbeat's table TO lagwatch",
-                         "GRANT SELECT ON the heartbeat's table TO lagwatch"};
-constexpr Wanted kWriteWanted{
-    "writing the heartbeat", "GRANT UPDATE ON the heartbeat's table TO lagwatch, and one row in it",
-    "GRANT UPDATE ON the heartbeat's table TO lagwatch, and one row in it"};
+// Whether this session holds the lock of the heartbeat's writer: an arbitrary number that no other
+// program locks.
+constexpr std::string_view kOwnLock =
+    "EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory'"
+    " AND pid = pg_backend_pid() AND granted"
+    " AND ((classid::bigint << 32) | objid::bigint) = 7021617310)";
 
 }  // namespace
 
 // Texts are made once a target: table and column are the operator's. Quoted by the configuration's
 // reader, which takes plain names only.
 HeartbeatSql::HeartbeatSql(const PostgresHeartbeatOptions& options)
-    : read_("SELECT extract(epoch FROM max(" + options.column + ")) AS heartbeat FROM " +
-            options.table),
+    : read_("SELECT extract(epoch FROM max(" + options.column +
+            ")) AS heartbeat, has_table_privilege('" + options.table +
+            "', 'UPDATE') AS may_write FROM " + options.table),
       // The lock is the session's: it goes with the connection, and the next agent takes over.
-      write_("UPDATE " + options.table + " SET " + options.column +
-             " = clock_timestamp() WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE"
-             " locktype = 'advisory' AND pid = pg_backend_pid() AND granted AND"
-             " ((classid::bigint << 32) | objid::bigint) = " +
-             std::string(kLock) + ")"),
-      lock_("SELECT pg_try_advisory_lock(" + std::string(kLock) + ") AS taken"),
+      write_("UPDATE " + options.table + " SET " + options.column + " = clock_timestamp() WHERE " +
+             std::string(kOwnLock)),
+      lock_("SELECT CASE WHEN " + std::string(kOwnLock) +
+            " THEN true ELSE pg_try_advisory_lock(7021617310) END AS taken"),
+      read_grant("GRANT SELECT ON " + options.table + " TO lagwatch"),
+      write_grant("GRANT SELECT, UPDATE ON " + options.table + " TO lagwatch"),
+      insert("INSERT INTO " + options.table + " (" + options.column + ") VALUES (now())"),
       read{{90300, read_}},
       write{{90300, write_}},
       lock{{90300, lock_}} {}
@@ -51,7 +52,7 @@ Asks begin(State& state) {
   const PostgresState& postgres = postgres_state(state);
   if (!postgres.heartbeat) return {};
   Asks asks;
-  if (postgres.options.heartbeat.write && postgres.in_recovery == false)
+  if (postgres.writes_heartbeat && postgres.in_recovery == false)
     asks.push_back(SqlAsk{.server = postgres.server, .texts = postgres.heartbeat->write});
   asks.push_back(SqlAsk{.server = postgres.server, .texts = postgres.heartbeat->read});
   return asks;
@@ -67,26 +68,42 @@ void write_heartbeat(const SqlAnswer& answer, std::optional<double> writer, cons
   if (heartbeat) out.fact(PostgresHeartbeat{now.steady, *heartbeat});
 }
 
+// Whether the row can be written at all; what is missing is said. Found out by asking, not by an
+// UPDATE that fails into the server's log every few seconds.
+bool may_write(const SqlAnswer& answer, const HeartbeatSql& sql, Output& out) {
+  if (answer.rows.number(0, "may_write") == 0) {
+    say_denied(answer, {"writing the heartbeat", sql.write_grant, sql.write_grant}, out);
+    return false;
+  }
+  if (answer.rows.is_null(0, "heartbeat")) {
+    out.limit({Reason::kProtocol, "the heartbeat's table has no row to write", sql.insert});
+    return false;
+  }
+  return true;
+}
+
 Step read(State& state, std::span<Reply> replies, const Moment& now, Output& out) {
   PostgresState& postgres = postgres_state(state);
   if (replies.empty()) return Done{};
   const Reply& last = replies.back();
   // The answer to `lock`: whether we got it shows at the next write.
-  if (replies.size() == 1 && last.ok() && last->sql->rows.column("taken")) return Done{};
-  if (auto step = without_rows(last, kWanted, out)) return *step;
-  if (replies.size() == 1) {
+  if (last.ok() && last->sql->rows.column("taken")) return Done{};
+  const HeartbeatSql& sql = *postgres.heartbeat;
+  if (auto step = without_rows(last, {"the heartbeat", sql.read_grant, sql.read_grant}, out))
+    return *step;
+  const bool wanted = postgres.options.heartbeat.write && postgres.in_recovery == false;
+  postgres.writes_heartbeat = wanted && may_write(*last->sql, sql, out);
+  const Wanted to_write{"writing the heartbeat", sql.write_grant, sql.write_grant};
+  const bool tried = replies.size() > 1 && !without_rows(replies[0], to_write, out);
+  if (!tried) {
     write_heartbeat(*last->sql, std::nullopt, now, out);
     return Done{};
   }
-  // A row was changed: we have the lock. None: somebody else may have it, or nobody yet.
-  if (without_rows(replies[0], kWriteWanted, out)) {
-    write_heartbeat(*last->sql, std::nullopt, now, out);
-    return Done{};
-  }
+  // No row changed: the lock is not ours, be it another's or nobody's yet.
   const bool written = replies[0]->sql->affected > 0;
   write_heartbeat(*last->sql, written ? 1 : 0, now, out);
   if (written) return Done{};
-  return More{{SqlAsk{.server = postgres.server, .texts = postgres.heartbeat->lock}}};
+  return More{{SqlAsk{.server = postgres.server, .texts = sql.lock}}};
 }
 
 constexpr const Schema* kSchemas[] = {&kSchema};

@@ -58,6 +58,7 @@ constexpr Column kSummaryColumns[] = {
 };
 constexpr Schema kSummarySchema{{}, kSummaryColumns};
 
+// replay_lag of what replays nothing (pg_receivewal) is a number without a meaning.
 constexpr Sql kSql[] = {
     {90300,
      "SELECT s.application_name, s.client_addr, s.state, pid,"
@@ -87,7 +88,7 @@ constexpr Sql kSql[] = {
      " s.write_lsn - '0/0' AS write_lsn, s.flush_lsn - '0/0' AS flush_lsn,"
      " s.replay_lsn - '0/0' AS replay_lsn, c.lsn - s.replay_lsn AS replay_diff,"
      " extract(epoch FROM s.write_lag) AS write_lag, extract(epoch FROM s.flush_lag) AS flush_lag,"
-     " extract(epoch FROM s.replay_lag) AS replay_lag"
+     " CASE WHEN s.replay_lsn IS NOT NULL THEN extract(epoch FROM s.replay_lag) END AS replay_lag"
      " FROM pg_stat_replication s LEFT JOIN pg_replication_slots r ON r.active_pid = s.pid,"
      " (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()"
      " ELSE pg_current_wal_lsn() END AS lsn) c"},
@@ -97,7 +98,7 @@ constexpr Sql kSql[] = {
      " s.write_lsn - '0/0' AS write_lsn, s.flush_lsn - '0/0' AS flush_lsn,"
      " s.replay_lsn - '0/0' AS replay_lsn, c.lsn - s.replay_lsn AS replay_diff,"
      " extract(epoch FROM s.write_lag) AS write_lag, extract(epoch FROM s.flush_lag) AS flush_lag,"
-     " extract(epoch FROM s.replay_lag) AS replay_lag,"
+     " CASE WHEN s.replay_lsn IS NOT NULL THEN extract(epoch FROM s.replay_lag) END AS replay_lag,"
      " extract(epoch FROM s.reply_time) AS reply_time"
      " FROM pg_stat_replication s LEFT JOIN pg_replication_slots r ON r.active_pid = s.pid,"
      " (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collector/postgres_rows.h"
 
+#include <algorithm>
 #include <charconv>
 #include <iterator>
 #include <set>
@@ -18,8 +19,26 @@ Reason reason_of(std::string_view sqlstate) {
   return Reason::kProtocol;
 }
 
+// As SQL writes it: quoted unless it is plain lower case.
+std::string identifier(std::string_view name) {
+  const bool plain = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || c == '_' || (c >= '0' && c <= '9');
+  });
+  if (plain && name[0] > '9') return std::string(name);
+  std::string quoted = "\"";
+  for (const char c : name) quoted.append(c == '"' ? 2 : 1, c);
+  return quoted + "\"";
+}
+
+// The command as it must be given here: the texts say lagwatch where the role's name belongs.
 std::string fix_of(const SqlAnswer& answer, const Wanted& wanted) {
-  return std::string(answer.server_version >= kRolesSince ? wanted.grant : wanted.old_grant);
+  constexpr std::string_view kTo = " TO lagwatch";
+  std::string fix(answer.server_version >= kRolesSince ? wanted.grant : wanted.old_grant);
+  if (answer.role.empty()) return fix;
+  const std::string by = " TO " + identifier(answer.role);
+  for (size_t at = fix.find(kTo); at != std::string::npos; at = fix.find(kTo, at + by.size()))
+    fix.replace(at, kTo.size(), by);
+  return fix;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 namespace lagwatch {
 
+extern const Collector agent;
 extern const Collector haproxy;
 extern const Collector host;
 extern const Collector postgres_node;
@@ -36,6 +37,7 @@ constexpr const Collector* kCollectors[] = {
     &postgres_archive_status,
     &postgres_settings,
     &host,
+    &agent,
 };
 }  // namespace
 

@@ -20,6 +20,7 @@ constexpr ConfigField<Config> kFields[] = {
     {"haproxy", read_haproxy},
     {"postgres", read_postgres},
     {"host", read_host},
+    {"agents", read_agents},
 };
 
 constexpr std::string_view kHostName = "host";

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "collector/agent.h"
 #include "collector/haproxy.h"
 #include "collector/host.h"
 #include "collector/postgres.h"
@@ -20,6 +21,11 @@ namespace lagwatch {
 struct HaproxyTarget {
   TargetOptions target;
   HaproxyOptions haproxy;
+};
+
+struct AgentTarget {
+  TargetOptions target;
+  AgentOptions agent;
 };
 
 struct PostgresTarget {
@@ -38,6 +44,8 @@ struct Config {
   // Absent: not named in the file, so discovery fills it. Empty: turned off.
   std::optional<std::vector<HaproxyTarget>> haproxy;
   std::optional<std::vector<PostgresTarget>> postgres;
+
+  std::optional<std::vector<AgentTarget>> agents;  // never discovered
 
   TargetOptions host_target;  // name "host" unless the configuration says otherwise
   HostOptions host;

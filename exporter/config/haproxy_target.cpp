@@ -39,16 +39,7 @@ void check_haproxy(const ConfigValue& value, const HaproxyTarget& target) {
     errors.add(place_of(value, "sockets"),
                "sockets must be stats sockets when there are several, not URLs");
   }
-  const bool password = value.node().find("password_file") != nullptr;
-  if (any.user && !password) {
-    errors.add(place_of(value, "sockets"), "sockets names a user, so password_file is required");
-  } else if (password && !any.user) {
-    errors.add(place_of(value, "password_file"),
-               "password_file needs a URL with a user: http(s)://user@host/path");
-  }
-  if (value.node().find("ca_file") != nullptr && !any.tls) {
-    errors.add(place_of(value, "ca_file"), "ca_file needs an https:// URL");
-  }
+  check_http_settings(value, "sockets", any.user, any.tls);
 }
 
 constexpr ConfigField<HaproxyTarget> kHaproxyFields[] = {

@@ -99,4 +99,19 @@ YamlPlace place_of(const ConfigValue& target, std::string_view key) {
   return entry == nullptr ? target.place() : target.entry(*entry).place();
 }
 
+void check_http_settings(const ConfigValue& target, std::string_view key, bool user, bool tls) {
+  ConfigErrors& errors = target.scope().errors;
+  const bool password = target.node().find("password_file") != nullptr;
+  if (user && !password) {
+    errors.add(place_of(target, key),
+               std::string(key) + " names a user, so password_file is required");
+  } else if (password && !user) {
+    errors.add(place_of(target, "password_file"),
+               "password_file needs a URL with a user: http(s)://user@host/path");
+  }
+  if (target.node().find("ca_file") != nullptr && !tls) {
+    errors.add(place_of(target, "ca_file"), "ca_file needs an https:// URL");
+  }
+}
+
 }  // namespace lagwatch

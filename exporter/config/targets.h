@@ -28,6 +28,9 @@ std::optional<Duration> read_timeout(const ConfigValue& value);
 // Where a setting of this target is, or the target itself where it is not set.
 YamlPlace place_of(const ConfigValue& target, std::string_view key);
 
+// Whether password_file and ca_file fit the URL that `key` gives: one with a user, one of https.
+void check_http_settings(const ConfigValue& target, std::string_view key, bool user, bool tls);
+
 // The fields that every kind of target has. T has a member `target`.
 template <typename T>
 constexpr ConfigField<T> kNameField = {
@@ -42,15 +45,20 @@ template <typename T>
 constexpr ConfigField<T> kLabelsField = {
     "labels", [](const ConfigValue& v, T& t) { read_labels(v, t.target.labels); }};
 
+// What leaving a kind out means.
+enum class LeftOut { kDiscovered, kNone };
+
 // A list of targets of one kind: a new kind calls this with its fields and what is to be checked
 // across them.
 template <typename T>
 void read_targets(const ConfigValue& value, const Config& config,
                   std::span<const ConfigField<T>> fields,
                   void (*check)(const ConfigValue& value, const T& target),
-                  std::optional<std::vector<T>>& out) {
+                  std::optional<std::vector<T>>& out, LeftOut left_out = LeftOut::kDiscovered) {
   if (value.node().type == YamlNode::Type::kNull) {
-    value.error("has no value: write [] to turn it off, leave it out to have it discovered");
+    value.error(left_out == LeftOut::kNone
+                    ? "has no value: write [] for none"
+                    : "has no value: write [] to turn it off, leave it out to have it discovered");
     return;
   }
   const auto items = read_list(value);
@@ -74,6 +82,7 @@ void read_targets(const ConfigValue& value, const Config& config,
 }
 
 // The kinds, each in a file of its own.
+void read_agents(const ConfigValue& value, Config& config);
 void read_haproxy(const ConfigValue& value, Config& config);
 void read_postgres(const ConfigValue& value, Config& config);
 void read_host(const ConfigValue& value, Config& config);

@@ -30,11 +30,14 @@ class Catalog {
   std::span<const Schema* const> schemas() const { return schemas_; }
   // The index of a schema; schemas().size() for a stranger.
   size_t index(const Schema* schema) const;
+  // The place of a family in families(); families().size() for a stranger.
+  size_t family(std::string_view name) const;
 
  private:
   std::vector<const Schema*> schemas_;
   std::unordered_map<const Schema*, size_t> indexes_;
   std::vector<Family> families_;
+  std::unordered_map<std::string_view, size_t> by_name_;  // places in families_
 };
 
 }  // namespace lagwatch

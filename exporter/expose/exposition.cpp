@@ -99,7 +99,8 @@ ExpositionSource::ExpositionSource(const Catalog& catalog, std::shared_ptr<const
     : catalog_(catalog),
       snapshot_(std::move(snapshot)),
       options_(std::move(options)),
-      by_schema_(catalog.schemas().size()) {
+      by_schema_(catalog.schemas().size()),
+      foreign_(catalog.families().size()) {
   own_tables_.reserve(snapshot_->targets.size());
   for (size_t i = 0; i < snapshot_->targets.size(); ++i) {
     const TargetView& target = *snapshot_->targets[i];
@@ -107,8 +108,9 @@ ExpositionSource::ExpositionSource(const Catalog& catalog, std::shared_ptr<const
     own_tables_.push_back(self_tables(target, now));
     add_tables(own_tables_.back());
     for (const CollectorView& collector : target.collectors) {
-      if (collector.output && now.steady < collector.expires_at)
-        add_tables(collector.output->tables);
+      if (!collector.output || now.steady >= collector.expires_at) continue;
+      add_tables(collector.output->tables);
+      add_foreign(collector.output->foreign);
     }
     if (i < snapshot_->joined.size() && snapshot_->joined[i]) add_tables(*snapshot_->joined[i]);
   }
@@ -121,34 +123,73 @@ void ExpositionSource::add_tables(const std::vector<Table>& tables) {
   }
 }
 
+void ExpositionSource::add_foreign(const std::vector<ForeignFamily>& families) {
+  for (const ForeignFamily& family : families) {
+    const size_t place = catalog_.family(family.name);
+    if (place < foreign_.size()) foreign_[place].push_back(&family);
+  }
+}
+
 void ExpositionSource::next(std::string& chunk) {
   chunk.clear();
   if (done_) return;
   chunk.reserve(kChunkBytes + 4096);
-  if (!rows_done_) write_rows(chunk);
-  if (!rows_done_) return;
+  if (!families_done_) families_done_ = write_families(chunk);
+  if (!families_done_) return;
   write_process_families(chunk);
   if (options_.format == Exposition::kOpenMetrics100) chunk += "# EOF\n";
   done_ = true;
 }
 
-void ExpositionSource::write_rows(std::string& chunk) {
+bool ExpositionSource::write_families(std::string& chunk) {
   const auto families = catalog_.families();
-  for (; at_.family < families.size(); ++at_.family, at_.part = 0, header_written_ = false) {
+  while (at_.family < families.size()) {
     const Catalog::Family& family = families[at_.family];
-    for (; at_.part < family.parts.size(); ++at_.part, at_.table = 0) {
-      const Catalog::Part& part = family.parts[at_.part];
-      const std::vector<const Table*>& tables = by_schema_[part.schema];
-      for (; at_.table < tables.size(); ++at_.table, at_.row = 0) {
-        const Table& table = *tables[at_.table];
-        for (; at_.row < table.rows(); ++at_.row) {
-          if (chunk.size() >= kChunkBytes) return;
-          write_row(chunk, family, table, part.column, at_.row);
-        }
+    if (!write_rows(chunk, family) || !write_foreign(chunk, family)) return false;
+    at_ = Position{.family = at_.family + 1};
+    header_written_ = false;
+  }
+  return true;
+}
+
+bool ExpositionSource::write_rows(std::string& chunk, const Catalog::Family& family) {
+  for (; at_.part < family.parts.size(); ++at_.part, at_.table = 0) {
+    const Catalog::Part& part = family.parts[at_.part];
+    const std::vector<const Table*>& tables = by_schema_[part.schema];
+    for (; at_.table < tables.size(); ++at_.table, at_.row = 0) {
+      const Table& table = *tables[at_.table];
+      for (; at_.row < table.rows(); ++at_.row) {
+        if (chunk.size() >= kChunkBytes) return false;
+        write_row(chunk, family, table, part.column, at_.row);
       }
     }
   }
-  rows_done_ = true;
+  return true;
+}
+
+bool ExpositionSource::write_foreign(std::string& chunk, const Catalog::Family& family) {
+  const std::vector<const ForeignFamily*>& sent = foreign_[at_.family];
+  std::string name(family.column->name);
+  const size_t bare = name.size();
+  for (; at_.foreign < sent.size(); ++at_.foreign, at_.sample = 0) {
+    const auto& samples = sent[at_.foreign]->samples;
+    for (; at_.sample < samples.size(); ++at_.sample) {
+      if (chunk.size() >= kChunkBytes) return false;
+      const ForeignFamily::Sample& sample = samples[at_.sample];
+      begin_family(chunk, family);
+      name.resize(bare);
+      name += sample.suffix;
+      append_sample(chunk, name, sample.labels, {}, {}, sample.value);
+    }
+  }
+  return true;
+}
+
+// HELP and TYPE, before the first sample.
+void ExpositionSource::begin_family(std::string& chunk, const Catalog::Family& family) {
+  if (std::exchange(header_written_, true)) return;
+  write_header(chunk, family.column->name, family.column->type, family.column->help,
+               family.column->source);
 }
 
 void ExpositionSource::write_row(std::string& chunk, const Catalog::Family& family,
@@ -159,11 +200,7 @@ void ExpositionSource::write_row(std::string& chunk, const Catalog::Family& fami
   bool any = false;
   for (size_t i = 0; i < cells && !any; ++i) any = !std::isnan(table.cell(row, offset + i));
   if (!any) return;
-  if (!header_written_) {
-    write_header(chunk, family.column->name, family.column->type, family.column->help,
-                 family.column->source);
-    header_written_ = true;
-  }
+  begin_family(chunk, family);
   const std::string_view labels = table.labels(row);
   switch (column.expand) {
     case Expand::kOne:

@@ -18,7 +18,8 @@
 
 namespace lagwatch {
 
-// Each family stands once, contiguous over targets; what has expired at `now` is left out.
+// Each family stands once, contiguous over targets, samples that other agents sent behind our own;
+// what has expired at `now` is left out.
 class ExpositionSource : public BodySource {
  public:
   struct Options {
@@ -40,10 +41,17 @@ class ExpositionSource : public BodySource {
     size_t part = 0;
     size_t table = 0;
     size_t row = 0;
+    size_t foreign = 0;
+    size_t sample = 0;
   };
 
   void add_tables(const std::vector<Table>& tables);
-  void write_rows(std::string& chunk);
+  void add_foreign(const std::vector<ForeignFamily>& families);
+  // These write until the piece is full; false if it is before they are done.
+  bool write_rows(std::string& chunk, const Catalog::Family& family);
+  bool write_foreign(std::string& chunk, const Catalog::Family& family);
+  bool write_families(std::string& chunk);
+  void begin_family(std::string& chunk, const Catalog::Family& family);
   void write_row(std::string& chunk, const Catalog::Family& family, const Table& table,
                  size_t column, size_t row);
   void write_process_families(std::string& chunk) const;
@@ -55,9 +63,10 @@ class ExpositionSource : public BodySource {
   Options options_;
   std::vector<std::vector<Table>> own_tables_;
   std::vector<std::vector<const Table*>> by_schema_;
+  std::vector<std::vector<const ForeignFamily*>> foreign_;  // by place in the catalogue
   Position at_;
   bool header_written_ = false;
-  bool rows_done_ = false;
+  bool families_done_ = false;
   bool done_ = false;
 };
 

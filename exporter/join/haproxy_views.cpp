@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Do several load balancers see a backend alike? Servers that all balancers lost are dead, or fail
 // their check together; servers that one of them lost are fine, and that balancer's network is not.
-// Source: the facts HaproxyBackend of the HAProxy targets of this agent. Backends are matched by
-// name.
+// Source: the facts HaproxyBackend of HAProxy targets, those of other agents included. Backends are
+// matched by name.
 #include <map>
 #include <string_view>
 
@@ -15,8 +15,8 @@ constexpr std::string_view kLabels[] = {"proxy"};
 constexpr Column kColumns[] = {
     {.name = "haproxy_backend_views",
      .source = "join over HAProxy targets",
-     .help = "HAProxy targets of this agent that have a backend of this name; absent where it is "
-             "only one."},
+     .help = "HAProxy targets, those of other agents included, that have a backend of this name; "
+             "absent where it is only one."},
     {.name = "haproxy_backend_views_down",
      .source = "join over HAProxy targets",
      .help =

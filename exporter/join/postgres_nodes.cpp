@@ -152,6 +152,7 @@ void remember(const std::vector<PostgresServerView>& servers, const Moment& now,
     }
     own.in_recovery = server.node->in_recovery;
     if (server.is_primary()) {
+      own.timeline = server.node->timeline;  // of its own WAL, should it become a standby
       own.received = {};
       own.replayed = {};
       remember_primary(server, memory);

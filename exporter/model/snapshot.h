@@ -21,6 +21,10 @@ namespace lagwatch {
 
 inline constexpr size_t kReasonCount = static_cast<size_t>(Reason::kUnsupported) + 1;
 
+// Whether a scrape of lagwatch asks a target again whose samples are older than a second. Not other
+// agents: two that read each other would ask and wait in a circle.
+enum class Refresh { kByScrapes, kNever };
+
 // The systems that are watched. `up_metric` is 1 while the last exchange succeeded, 0 once one
 // failed.
 struct Kind {
@@ -29,6 +33,7 @@ struct Kind {
   // Of that column, no labels; a second column is its opposite: 1 once an exchange failed. Null
   // without up_metric.
   const Schema* up_schema;
+  Refresh refresh = Refresh::kByScrapes;
 };
 
 // What a target is; constant while it exists.

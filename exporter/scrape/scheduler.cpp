@@ -212,6 +212,10 @@ void Scheduler::finish_round(Target& target, LaneState& lane) {
                                    [](const Run& run) { return run.error.has_value(); });
   if (failed == lane.runs.end()) {
     lane.failures = 0;
+    // Lanes that failed with the main one are not to wait out their backoff: the target answers.
+    for (LaneState& other : target.lanes) {
+      if (lane.lane == Lane::kMain && other.failures > 0) other.due = now.steady;
+    }
     lane.due = std::max(now.steady, lane.started + period(lane.lane, target.interval, took));
   } else {
     ++lane.failures;
@@ -389,6 +393,7 @@ void Scheduler::refresh(std::optional<std::string_view> name, std::function<void
   Waiter waiter{{}, now.steady + kScrapeWait, std::move(done)};
   for (const auto& target : targets_) {
     if (name && *name != target->info->name) continue;
+    if (target->info->kind->refresh == Refresh::kNever) continue;
     for (LaneState& lane : target->lanes) {
       if (lane.lane != Lane::kMain || lane.failures > 0) continue;
       if (!lane.running && (!lane.ended || now.steady - *lane.ended > kFresh)) start(*target, lane);

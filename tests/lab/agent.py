@@ -65,6 +65,7 @@ def configuration(haproxy=(), site="lab", interval="1s", timeout="3s", host=True
         "interval": interval,
         "timeout": timeout,
         "haproxy": list(haproxy),
+        "postgres": [],
         "host": {"enabled": host},
         **more,
     }

@@ -145,6 +145,7 @@ TEST(Config, ReadsEverySettingOfTheHost) {
 TEST(Config, EverythingHasADefault) {
   const auto config = parse_config("c.yml", "").config;
   EXPECT_FALSE(config.haproxy.has_value());
+  EXPECT_FALSE(config.agents.has_value());
   EXPECT_FALSE(config.interval.has_value());
   EXPECT_EQ(config.timeout, 3s);
   EXPECT_TRUE(config.host.enabled);

@@ -142,6 +142,73 @@ TEST(Exposition, HistogramHasBucketsSumAndCount) {
             std::string::npos);
 }
 
+TEST(Exposition, SamplesOfOtherAgentsStandBehindOursInTheirFamily) {
+  World world;
+  Output& agent = world.target("web1");
+  agent.foreign.push_back({"x_bytes_total", {{"", "target=\"b\",agent=\"web1\"", 7}}});
+  Output& second = world.target("web2");
+  second.foreign.push_back({"x_bytes_total", {{"", "target=\"c\",agent=\"web2\"", 8}}});
+  row(world.target("z"), "p", 1);
+  EXPECT_EQ(world.text(),
+            "# HELP x_bytes_total Bytes. Source: bin.\n# TYPE x_bytes_total counter\n"
+            "x_bytes_total{target=\"z\",proxy=\"p\"} 1\n"
+            "x_bytes_total{target=\"b\",agent=\"web1\"} 7\n"
+            "x_bytes_total{target=\"c\",agent=\"web2\"} 8\n");
+  EXPECT_TRUE(world.text({.format = Exposition::kOpenMetrics100})
+                  .starts_with("# HELP x_bytes Bytes. Source: bin.\n# TYPE x_bytes counter\n"));
+}
+
+TEST(Exposition, AFamilyThatOnlyOtherAgentsFillHasItsHead) {
+  World world;
+  world.target("web1").foreign.push_back({"x_seconds", {{"", "target=\"b\"", kAbsent}}});
+  EXPECT_EQ(world.text(),
+            "# HELP x_seconds A \"gauge\" \\\\ in\\ntwo lines.\n# TYPE x_seconds gauge\n"
+            "x_seconds{target=\"b\"} NaN\n");
+}
+
+TEST(Exposition, HistogramsOfOtherAgentsKeepTheirParts) {
+  World world;
+  world.target("web1").foreign.push_back({"x_time",
+                                          {{"_bucket", "target=\"b\",le=\"+Inf\"", 3},
+                                           {"_sum", "target=\"b\"", 4.5},
+                                           {"_count", "target=\"b\"", 3}}});
+  EXPECT_EQ(world.text(),
+            "# HELP x_time H.\n# TYPE x_time histogram\nx_time_bucket{target=\"b\",le=\"+Inf\"} 3\n"
+            "x_time_sum{target=\"b\"} 4.5\nx_time_count{target=\"b\"} 3\n");
+}
+
+TEST(Exposition, SamplesOfOtherAgentsGoWithTheirTarget) {
+  World world;
+  world.target("gone", -1).foreign.push_back({"x_seconds", {{"", "target=\"b\"", 1}}});
+  world.target("web1").foreign.push_back({"x_seconds", {{"", "target=\"c\"", 1}}});
+  EXPECT_EQ(world.text().find("target=\"b\""), std::string::npos);
+  EXPECT_NE(world.text({.target = "web1"}).find("target=\"c\""), std::string::npos);
+  EXPECT_EQ(world.text({.target = "gone"}), "");
+}
+
+TEST(Exposition, WhatTheCatalogueDoesNotHaveIsNotWritten) {
+  World world;
+  world.target("web1").foreign.push_back({"stranger", {{"", "", 1}}});
+  EXPECT_EQ(world.text(), "");
+}
+
+TEST(Exposition, PiecesOfOtherAgentsSamplesMakeTheWhole) {
+  World world;
+  std::vector<ForeignFamily::Sample> samples;
+  for (int i = 0; i < 9000; ++i) samples.push_back({"", "proxy=\"" + std::to_string(i) + "\"", 1});
+  world.target("a").foreign.push_back({"x_seconds", samples});
+  world.target("b").foreign.push_back({"x_old", samples});
+  const Catalog catalog({&kSchema});
+  ExpositionSource source(catalog, world.snapshot, world.now, {});
+  std::string chunk;
+  size_t lines = 0;
+  for (source.next(chunk); !chunk.empty(); source.next(chunk)) {
+    EXPECT_LT(chunk.size(), 70000U);
+    lines += static_cast<size_t>(std::count(chunk.begin(), chunk.end(), '\n'));
+  }
+  EXPECT_EQ(lines, 18004U);
+}
+
 TEST(Exposition, WhatHasExpiredIsLeftOut) {
   World world;
   row(world.target("a", 10), "p", 1);
