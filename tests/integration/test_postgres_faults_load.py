@@ -121,7 +121,13 @@ class Copies(WithPrimary):
         self.assertEqual(self.value(samples, "pg_stat_replication_standbys"), 1)
         names = self.senders(samples, application)
         for name in names:
-            self.assertNotRegex(name, "lag|_wal_lsn_diff|pg_replication_standby_")
+            self.assertNotRegex(name, "replication_lag|_wal_lsn_diff|pg_replication_standby_")
+        for kind in ("write", "flush", "replay"):
+            found = samples.select(
+                "pg_stat_replication_lsn_bytes", application_name=application, kind=kind
+            )
+            if not found:  # then the server's own lag means nothing
+                self.assertNotIn(f"pg_stat_replication_{kind}_lag_seconds", names)
         standby = self.senders(samples, self.standby.name)
         self.assertLessEqual(
             {"pg_stat_replication_pg_wal_lsn_diff", "pg_replication_standby_connected"}, standby
