@@ -45,6 +45,7 @@ constexpr Column kColumns[] = {
      .expand = Expand::kEach},
 };
 constexpr Schema kSchema{kLabels, kColumns};
+constexpr size_t kWriteLag = 3;  // then flush, then replay
 constexpr size_t kReplyAge = 7;
 constexpr size_t kLsn = 8;
 
@@ -204,6 +205,9 @@ void write_senders(PostgresState& postgres, const Rows& rows, const Moment& now,
     const std::optional<Lsn> positions[] = {sender.sent, sender.write, sender.flush, sender.replay};
     for (size_t i = 0; i < std::size(positions); ++i) {
       if (positions[i]) table.set(row, kLsn, static_cast<double>(*positions[i]), i);
+      // A lag without the position it belongs to (pg_receivewal flushes and replays nothing that it
+      // tells) is a number without a meaning.
+      if (i > 0 && !positions[i]) table.set(row, kWriteLag + i - 1, kAbsent);
     }
     if (const auto reply_time = rows.number(kept[row], "reply_time")) {
       const std::string key(table.labels(row));

@@ -12,7 +12,7 @@ from pathlib import Path
 from lab.agent import find_binary
 from lab.process import LabError, Unavailable, exit_on_signals
 
-from . import collect, inprocess, many, site_bench
+from . import collect, inprocess, many, postgres_bench, site_bench
 from .measure import load
 from .table import Report
 
@@ -20,6 +20,8 @@ SECTIONS = {
     "inprocess": inprocess.run,
     "collect": collect.run,
     "site": site_bench.run,
+    "postgres": postgres_bench.run,
+    "connections": postgres_bench.run_connections,
     "servers": many.run_servers,
     "targets": many.run_targets,
 }
@@ -41,6 +43,8 @@ class Scale:
     polled_rounds: int = 2
     polled_seconds: float = 4
     large_seconds: float = 4  # of scraping before memory is read
+    restarts: int = 3  # of a PostgreSQL while it is collected
+    collects: int = 2000  # meanwhile
     later_bounds: bool = False  # judge by the bounds of a later issue too
     build: str | None = None
 
@@ -56,6 +60,8 @@ LONG = {
     "polled_rounds": 8,
     "polled_seconds": 6,
     "large_seconds": 20,
+    "restarts": 10,
+    "collects": 10000,
 }
 
 

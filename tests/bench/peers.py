@@ -7,19 +7,24 @@ from lab.process import Unavailable, environment, free_ports, wait_until
 
 from .measure import get
 
-PACKAGES = ("prometheus-haproxy-exporter", "prometheus-node-exporter")
+PACKAGES = (
+    "prometheus-haproxy-exporter",
+    "prometheus-node-exporter",
+    "prometheus-postgres-exporter",
+)
 
 
 class Exporter:
     """A Go exporter on a free loopback port. Unavailable when it is not installed."""
 
-    def __init__(self, lab, name, program, *flags):
+    def __init__(self, lab, name, program, *flags, env=None):
         binary = shutil.which(program, path=environment()["PATH"])
         if binary is None:
             raise Unavailable(f"{program} is not installed (Debian package {program})")
         port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{port}/metrics"
-        self.child = lab.spawn(name, [binary, f"--web.listen-address=127.0.0.1:{port}", *flags])
+        argv = [binary, f"--web.listen-address=127.0.0.1:{port}", *flags]
+        self.child = lab.spawn(name, argv, env=env)
         wait_until(
             lambda: self.child.require_alive() and get(self.url.replace("/metrics", "/")),
             what=f"{name} listens",
@@ -42,9 +47,13 @@ def node_exporter(lab, report):
     return optional(lab, report, "node_exporter", PACKAGES[1])
 
 
-def optional(lab, report, name, program, *flags):
+def postgres_exporter(lab, dsn, report):
+    return optional(lab, report, "postgres_exporter", PACKAGES[2], env={"DATA_SOURCE_NAME": dsn})
+
+
+def optional(lab, report, name, program, *flags, env=None):
     try:
-        return Exporter(lab, name, program, *flags)
+        return Exporter(lab, name, program, *flags, env=env)
     except Unavailable as reason:
         report.skip(f"peer {program}", str(reason))
         return None
