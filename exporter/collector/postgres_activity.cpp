@@ -12,8 +12,8 @@ constexpr std::string_view kLabels[] = {"datname", "state"};
 constexpr Column kColumns[] = {
     gauge(
         "pg_stat_activity_count", "sessions",
-        "Sessions by database and state, this one left out; measured zeros included. (Labels as in "
-        "postgres_exporter 0.11: users and applications have no bound.)"),
+        "Sessions by database and state, this one left out, measured zeros included; labels as in "
+        "postgres_exporter 0.11, for users and applications have no bound."),
     gauge("pg_stat_activity_max_tx_duration", "max_tx_duration",
           "Age of the oldest transaction among them, seconds."),
 };

@@ -73,7 +73,7 @@ constexpr Column kRebuildColumns[] = {
 };
 constexpr Schema kRebuildSchema{{}, kRebuildColumns};
 
-// A standby that neither streams nor replays for so long has not merely reconnected.
+// A standby that neither receives nor replays for so long has not merely reconnected.
 constexpr Duration kStuckFor = std::chrono::seconds(20);
 
 using Servers = std::vector<const PostgresServerView*>;
@@ -191,7 +191,8 @@ void write_rebuild(const PostgresServerView& standby, const std::vector<Postgres
   const bool streams = standby.receiver != nullptr && standby.receiver->streaming;
   const Instant moved = std::max(known.replayed.moved_at(),
                                  known.received.empty() ? Instant{} : known.received.moved_at());
-  const bool stuck = !streams && standby.node->at - moved > kStuckFor;
+  // Its receiver may look alive for a moment at each try.
+  const bool stuck = standby.node->at - moved > kStuckFor;
   const Lsn position = std::max(*standby.node->replay, standby.node->receive.value_or(0));
   Table& table = out.table(standby.source, kRebuildSchema);
   table.add_row();
