@@ -218,7 +218,7 @@ TEST(PostgresHeartbeatSteps, WithoutTheRightOrARowItIsNotTried) {
   EXPECT_EQ(server.begin("postgres_heartbeat").size(), 1U);
   server.read("postgres_heartbeat", {rows(k15, {"heartbeat", "may_write"}, {kNull, "t"})});
   ASSERT_EQ(server.output->limits.size(), 1U);
-  EXPECT_EQ(server.output->limits[0].fix, "INSERT INTO ops.hb (at) VALUES (now())");
+  EXPECT_EQ(server.output->limits[0].fix, "INSERT INTO ops.hb (at) VALUES (clock_timestamp())");
   EXPECT_EQ(server.begin("postgres_heartbeat").size(), 1U);
   EXPECT_EQ(server.sample("pg_heartbeat_writer"), "absent");
 }
