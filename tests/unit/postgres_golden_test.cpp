@@ -23,6 +23,7 @@ Recorded load(const fs::path& directory) {
   out.words = read_words(directory / "case.tsv");
   out.base.server_version = std::stoi(word(out.words, "server_version"));
   out.base.connection = 1;
+  out.base.role = word(out.words, "role");
   out.base.system_identifier = word(out.words, "system_identifier");
   out.base.identify_problem = word(out.words, "identify_problem");
   out.now = {golden::moment().steady, WallTime(from_seconds(std::stod(word(out.words, "wall"))))};

@@ -22,7 +22,7 @@ class Recorder {
       : words_(std::move(words)), state_(state_of(words_, dsn)) {}
 
   void run() {
-    for (int round = 0; round < 2; ++round) {
+    for (int round = 0; round < 3; ++round) {
       const Moment at = now();
       words_["wall"] =
           std::to_string(std::chrono::duration<double>(at.wall.time_since_epoch()).count());
@@ -76,6 +76,7 @@ class Recorder {
     ASSERT_TRUE(reply.ok()) << collector.name << ": " << reply.error().message;
     const SqlAnswer& answer = *reply->sql;
     words_["server_version"] = std::to_string(answer.server_version);
+    words_["role"] = answer.role;
     words_["system_identifier"] = answer.system_identifier;
     words_["identify_problem"] = answer.identify_problem;
     if (!answer.supported) return;

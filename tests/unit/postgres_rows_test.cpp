@@ -166,6 +166,18 @@ TEST(WithoutRows, RefusalHasTheGrantOfTheVersion) {
   EXPECT_EQ(limit_of(failed("42501", 100000)).fix, "GRANT x TO lagwatch");
 }
 
+TEST(WithoutRows, GrantIsToTheRoleThatAsks) {
+  const auto fix = [](const std::string& role) {
+    Reply reply = failed("42501");
+    reply->sql->role = role;
+    return limit_of(reply).fix;
+  };
+  EXPECT_EQ(fix("mon_2"), "GRANT x TO mon_2");
+  EXPECT_EQ(fix("Mon"), "GRANT x TO \"Mon\"");
+  EXPECT_EQ(fix("2mon"), "GRANT x TO \"2mon\"");
+  EXPECT_EQ(fix("a\"; DROP"), "GRANT x TO \"a\"\"; DROP\"");
+}
+
 TEST(WithoutRows, TimeoutsAreStalledAndOthersSayTheirState) {
   EXPECT_EQ(limit_of(failed("57014")).reason, Reason::kStalled);
   EXPECT_EQ(limit_of(failed("55P03")).reason, Reason::kStalled);
