@@ -41,7 +41,8 @@ HeartbeatSql::HeartbeatSql(const PostgresHeartbeatOptions& options)
             " THEN true ELSE pg_try_advisory_lock(7021617310) END AS taken"),
       read_grant("GRANT SELECT ON " + options.table + " TO lagwatch"),
       write_grant("GRANT SELECT, UPDATE ON " + options.table + " TO lagwatch"),
-      insert("INSERT INTO " + options.table + " (" + options.column + ") VALUES (clock_timestamp())"),
+      insert("INSERT INTO " + options.table + " (" + options.column +
+             ") VALUES (clock_timestamp())"),
       read{{90300, read_}},
       write{{90300, write_}},
       lock{{90300, lock_}} {}
