@@ -101,8 +101,13 @@ class Server {
   }
   ~Server() {
     stop(SIGQUIT);
-    std::error_code ignored;
-    fs::remove_all(directory_, ignored);
+    // What was its child may still write a file.
+    const bool gone = eventually([&] {
+      std::error_code ignored;
+      fs::remove_all(directory_, ignored);
+      return !fs::exists(directory_);
+    });
+    EXPECT_TRUE(gone) << directory_;
   }
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
