@@ -127,7 +127,7 @@ suite_integration() {
         fi
     fi
     LAGWATCH_BIN=$root/build-asan/lagwatch LAGWATCH_SANITIZED=1 \
-        timeout 1500 python3 -B "$root/tests/integration/run.py" 2>&1 | tee "$output" || true
+        timeout 3000 python3 -B "$root/tests/integration/run.py" 2>&1 | tee "$output" || true
     add_counts "$(tail -n 1 "$output")"
 }
 

@@ -94,10 +94,22 @@ def run_here(name):
 
 def all_modules():
     """Longest first, so that the end is not one module alone."""
-    slow = ["test_outage_reload", "test_faults_at_once", "test_faults_fake"]
+    slow = [
+        "selftest_test_postgres",
+        "test_postgres_lag_unseen",
+        "test_postgres_lag_93",
+        "test_postgres_lag",
+        "test_postgres_clusters_rebuild",
+        "test_postgres_lag_heartbeat",
+        "test_postgres_versions",
+        "test_outage_reload",
+        "test_faults_at_once",
+        "test_faults_fake",
+    ]
     own = sorted(path.stem for path in INTEGRATION.glob("test_*.py"))
     lab = sorted(f"selftest_{path.stem}" for path in (TESTS / "lab/selftest").glob("test_*.py"))
-    return [one for one in slow if one in own] + [one for one in own if one not in slow] + lab
+    every = own + lab
+    return [one for one in slow if one in every] + [one for one in every if one not in slow]
 
 
 class Runner:
