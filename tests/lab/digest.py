@@ -160,7 +160,23 @@ class Digest:
         rate = self.rate("haproxy_frontend_http_requests_total", **own)
         return f"visitors   {number(rate, '{:.1f}')} requests/s, answered so far: {codes}"
 
+    def databases(self):
+        """A line for each PostgreSQL: its role, and a standby's lag or why that is not known."""
+        lines = []
+        for labels, replica in self.now[1].select("pg_replication_is_replica"):
+            own = {"target": labels["target"]}
+            if not replica:
+                standbys = number(self.value("pg_stat_replication_standbys", **own))
+                lines.append(f"{own['target']:10} primary, {standbys} standbys stream from it")
+                continue
+            reasons = self.now[1].select("pg_replication_lag_unknown", **own)
+            unknown = [labels["reason"] for labels, _ in reasons]
+            lag = number(self.value("pg_replication_lag_seconds", **own), "{:.1f} s behind")
+            lines.append(f"{own['target']:10} standby, {unknown[0] if unknown else lag}")
+        return lines
+
     def text(self, target="lb1"):
         heading = f"Backends as target {target} tells:"
         tables = [self.targets(), "", heading, self.backends(target), ""]
-        return "\n".join([*tables, self.frontend(target), self.host(), self.lagwatch()])
+        own = [self.frontend(target), *self.databases(), self.host(), self.lagwatch()]
+        return "\n".join([*tables, *own])

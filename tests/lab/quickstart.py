@@ -12,6 +12,7 @@ import time
 from . import agent as agents
 from .agent import Agent
 from .digest import Digest
+from .pg_cluster import Cluster
 from .process import LabError, Unavailable, exit_on_signals, free_ports, wait_until
 from .site import Site
 from .traffic import MOST_SECONDS
@@ -43,6 +44,23 @@ def agent_port():
         return free_ports(1)[0]
 
 
+def databases(lab):
+    """A primary with a standby, or None where PostgreSQL cannot be had."""
+    try:
+        cluster = Cluster(lab)
+    except Unavailable as reason:
+        say(f"no PostgreSQL: {reason}")
+        return None
+    cluster.primary.role("lagwatch", "least")
+    cluster.standby.wait_caught_up()
+    return cluster
+
+
+def database_targets(cluster):
+    servers = {} if cluster is None else {"db1": cluster.primary, "db2": cluster.standby}
+    return [{"name": name, "dsn": server.dsn("lagwatch")} for name, server in servers.items()]
+
+
 def targets(balancer):
     """The one load balancer as three targets, one for each way to ask it."""
     return [
@@ -55,9 +73,10 @@ def targets(balancer):
 class Checks:
     """What --once asks. Each check returns a few words, or raises with what is wrong."""
 
-    def __init__(self, site, agent):
+    def __init__(self, site, agent, cluster):
         self.site = site
         self.agent = agent
+        self.cluster = cluster
 
     def all(self):
         """[(name, function)] in the order they are made."""
@@ -67,6 +86,7 @@ class Checks:
                 (name, lambda target=target: self.haproxy(target))
                 for target, name in SOURCES.items()
             ],
+            *([("PostgreSQL and its standby", self.postgres)] if self.cluster else []),
             ("host metrics", self.host),
             ("/metrics as text 0.0.4", lambda: self.exposition(openmetrics=False)),
             ("/metrics as OpenMetrics", lambda: self.exposition(openmetrics=True)),
@@ -109,6 +129,23 @@ class Checks:
         }
         need(seen == up, f"servers up in web: {sorted(seen)}, HAProxy says {sorted(up)}")
         return f"{requests:g} requests, {len(seen)} servers up in web"
+
+    def postgres(self):
+        """What is written on the primary is replayed on the standby, and lagwatch says so."""
+        written = self.cluster.primary.write(100)
+        samples = self.agent.wait_metric(
+            lambda samples: samples.value("pg_replication_lag_seconds", target="db2") == 0
+            and (samples.value("pg_wal_lsn_bytes", target="db2", kind="replay") or 0) >= written,
+            "the standby has replayed what was written",
+        )
+        for target in ("db1", "db2"):
+            need(samples.value("pg_up", target=target) == 1, f'pg_up{{target="{target}"}} is not 1')
+            limited = samples.select("lagwatch_target_limited", target=target)
+            need(not limited, f"{target} answers in part: {limited}")
+        need(samples.value("pg_cluster_standbys", target="db1") == 1, "no standby is seen")
+        version = samples.select("pg_static", target="db1")
+        shown = version[0][0]["short_version"] if version else "?"
+        return f"{shown}: db2 is 0 s behind db1 at byte {written}"
 
     def host(self):
         with open("/proc/meminfo", encoding="ascii") as file:
@@ -169,11 +206,11 @@ def run_checks(checks):
     return failed
 
 
-def once(site, agent):
+def once(site, agent, cluster):
     """One round of checks. Exit code."""
     digest = Digest(agent)
     digest.take()
-    failed = run_checks(Checks(site, agent).all())
+    failed = run_checks(Checks(site, agent, cluster).all())
     digest.wait_rate()
     try:
         say(f"\n{digest.text()}\n")
@@ -229,17 +266,19 @@ def describe(site, agent):
 
 
 def run(arguments):
-    say("starting HAProxy, web servers and traffic")
+    say("starting HAProxy, web servers, PostgreSQL and traffic")
     with Site("local") as site:
+        cluster = databases(site.lab)
         site.wait_up()
         traffic = site.traffic(RATE, MOST_SECONDS)
         say("starting lagwatch")
         config = agents.configuration(targets(site.lb), site="shop")
+        config["postgres"] = database_targets(cluster)
         agent = Agent(site.lab, config, port=agent_port())
         site.agents["agent"] = agent.start()
         wait_until(lambda: traffic.counts().answered, what="traffic is answered")
         if arguments.once:
-            return once(site, agent)
+            return once(site, agent, cluster)
         try:
             watch(site, agent, traffic)
         except SystemExit:
