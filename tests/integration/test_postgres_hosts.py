@@ -2,6 +2,7 @@
 """PostgreSQL in the normal layout: a network namespace per host, lagwatch on each, asking its own
 server over its socket; one more agent asks all over the network. The standby's host is cut off."""
 
+import time
 import unittest
 
 from lab.agent import configuration
@@ -136,3 +137,50 @@ class PostgresHosts(WithSite):
         if age is not None and age > FRESH + relaxed(0.5):
             self.assertNotEqual(lag(samples, self.standby), 0, f"after {age} s of silence")
         self.assertEqual(server_value(samples, "pg_up", self.standby), 1)
+
+    def wait_joined(self, joiner):
+        """Every server is a member of one cluster, and both standbys are at 0 by the history of a
+        primary that another agent told of."""
+        for server in self.cluster.servers:
+            own = {"target": server.name, "agent": f"on-{server.host.name}"}
+            self.wait(
+                joiner,
+                f"{server.name} is in the cluster",
+                lambda m, own=own: m.value("pg_cluster_primaries", **own) == 1
+                and m.value("pg_cluster_standbys", **own) == 2,
+            )
+        for server in (self.standby, self.cascade):
+            self.wait(
+                joiner,
+                f"{server.name} does not lag",
+                lambda m, server=server: lag(m, server) == 0
+                and server_value(m, "pg_replication_lag_source", server, source="lsn_history") == 1,
+                20,
+            )
+
+    def test_one_agent_that_reads_the_others_joins_the_cluster(self):
+        self.wait_all_is_well()
+        others = [
+            {"name": f"on-{one.host.name}", "url": self.own[one.name].url}
+            for one in self.cluster.servers
+        ]
+        config = configuration(
+            host=False,
+            agents=others,
+            interval=duration(PERIOD),
+            timeout=duration(relaxed(TIMEOUT)),
+        )
+        joiner = self.site.start_agent("lb2", config, name="joiner")
+        self.wait_joined(joiner)
+        self.addCleanup(self.standby.resume_replay)
+        self.standby.pause_replay()
+        self.primary.write(100)
+        wrote = time.monotonic()
+        samples = self.wait(joiner, "it lags", lambda m: (lag(m, self.standby) or 0) > 2)
+        elapsed = time.monotonic() - wrote
+        # As old as both agents' intervals, and the asking.
+        self.assertGreater(lag(samples, self.standby), elapsed - 2 * PERIOD - relaxed(1.5))
+        self.assertLess(lag(samples, self.standby), elapsed + PERIOD)
+        self.assertGreater(server_value(samples, "pg_replication_lag_bytes", self.standby), 0)
+        self.standby.resume_replay()
+        self.wait_joined(joiner)
