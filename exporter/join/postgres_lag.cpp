@@ -241,13 +241,14 @@ std::optional<LsnHistory::Lag> consumer_lag(const PostgresServerView& server, Ls
   return own == memory.servers.end() ? std::nullopt : own->second.received.lag(lsn, at);
 }
 
+// Judged at the moment of the server's own position, a fraction of a millisecond before theirs.
 void write_consumers(const PostgresServerView& server,
                      const std::vector<PostgresServerView>& servers, const PostgresMemory& memory,
                      Joined& out) {
   Table* table = nullptr;
   for (const PostgresSender* sender : server.senders) {
     if (!is_standby(*sender, server)) continue;
-    const auto lag = consumer_lag(server, *sender->replay, sender->at, servers, memory);
+    const auto lag = consumer_lag(server, *sender->replay, server.node->at, servers, memory);
     if (!lag || lag->says_nothing()) continue;
     if (table == nullptr) table = &out.table(server.source, kSenderSchema);
     const std::string_view labels[] = {sender->application_name, sender->client_addr, sender->state,
@@ -259,7 +260,7 @@ void write_consumers(const PostgresServerView& server,
   table = nullptr;
   for (const PostgresSlot* slot : server.slots) {
     if (slot->type != "logical" || !slot->confirmed_flush) continue;
-    const auto lag = consumer_lag(server, *slot->confirmed_flush, slot->at, servers, memory);
+    const auto lag = consumer_lag(server, *slot->confirmed_flush, server.node->at, servers, memory);
     if (!lag || lag->says_nothing()) continue;
     if (table == nullptr) table = &out.table(server.source, kSlotSchema);
     const std::string_view labels[] = {slot->name, slot->type};

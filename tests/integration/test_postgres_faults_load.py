@@ -101,7 +101,7 @@ class Locks(WithPrimary):
         agent = self.watching(pg_target(self.primary, heartbeat={"table": "lab_slow"}))
         with Watch(agent) as watch:
             self.check_stalled(agent)
-            self.wait_value(agent, "pg_stat_activity_connections", lambda n: n >= 1)
+            self.wait_value(agent, "pg_stat_activity_connections", lambda n: (n or 0) >= 1)
         self.assertIsNone(watch.error)
         for _, samples in watch.all():
             self.assertEqual(self.value(samples, "pg_up"), 1)

@@ -128,4 +128,4 @@ class HeartbeatWritten(WithCluster):
         own = HEARTBEAT | {"write": True}
         config = configuration(postgres=[pg_target(self.primary, heartbeat=own)], host=False)
         done = cli(self.lab, "check", "--live", f"--config.file={config_file(self.lab, config)}")
-        self.assertIn("GRANT UPDATE", done.out + done.err)
+        self.assertIn(f"GRANT SELECT, UPDATE ON public.lab_heartbeat TO {MON}", done.out)
