@@ -165,7 +165,9 @@ bool PostgresConnection::send(Question& question) {
 void PostgresConnection::write_out() {
   const int left = PQflush(connection_.get());
   if (left < 0) return fail_all(postgres_lost_error(PQerrorMessage(connection_.get())));
-  loop_.change(watched_, left > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+  if (writes_ == (left > 0)) return;
+  writes_ = left > 0;
+  loop_.change(watched_, writes_ ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 void PostgresConnection::on_ready_events(uint32_t events) {
@@ -294,6 +296,7 @@ void PostgresConnection::close() {
   unwatch();
   connection_.reset();
   prepared_.clear();
+  writes_ = false;
   if (resolving_ != 0) resolver_.cancel(std::exchange(resolving_, 0));
   if (soon_ != 0) loop_.cancel(std::exchange(soon_, 0));
   phase_ = Phase::kClosed;

@@ -78,6 +78,7 @@ class PostgresConnection {
   Phase phase_ = Phase::kClosed;
   std::unique_ptr<PGconn, Finish> connection_;
   int watched_ = -1;
+  bool writes_ = false;        // watched for room to write, too
   SocketAddresses addresses_;  // what the host's name means, while connecting
   Resolver::Id resolving_ = 0;
   Loop::TimerId soon_ = 0;    // open() or flush() in the next turn
