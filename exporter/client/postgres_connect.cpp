@@ -15,11 +15,6 @@ namespace {
 
 constexpr int kFirstWithSystemIdentifier = 90600;
 
-struct Clear {
-  void operator()(PGresult* result) const { PQclear(result); }
-};
-using ResultPtr = std::unique_ptr<PGresult, Clear>;
-
 }  // namespace
 
 void PostgresConnection::open() {
@@ -124,7 +119,7 @@ void PostgresConnection::start_identifying() {
 void PostgresConnection::read_identity() {
   const bool alive = PQconsumeInput(connection_.get()) != 0;
   if (alive && PQisBusy(connection_.get()) != 0) return;
-  const ResultPtr result(alive ? PQgetResult(connection_.get()) : nullptr);
+  const PostgresResult result(alive ? PQgetResult(connection_.get()) : nullptr);
   if (PQresultStatus(result.get()) == PGRES_TUPLES_OK && PQntuples(result.get()) == 1 &&
       PQnfields(result.get()) >= 1) {
     system_identifier_ = printable(PQgetvalue(result.get(), 0, 0), 32);

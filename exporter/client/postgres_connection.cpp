@@ -22,11 +22,6 @@ std::string_view text_for(std::span<const Sql> texts, int version) {
   return found;
 }
 
-struct Clear {
-  void operator()(PGresult* result) const { PQclear(result); }
-};
-using ResultPtr = std::unique_ptr<PGresult, Clear>;
-
 Rows to_rows(const PGresult* result) {
   std::vector<std::string> columns;
   const int width = PQnfields(result);
@@ -183,7 +178,7 @@ void PostgresConnection::read_answers() {
   const bool alive = PQconsumeInput(connection_.get()) != 0;
   bool boundary = false;  // PQgetResult gave null: the end of one statement's results
   while (!sent_.empty() && PQisBusy(connection_.get()) == 0) {
-    const ResultPtr result(PQgetResult(connection_.get()));
+    const PostgresResult result(PQgetResult(connection_.get()));
     if (!result) {
       if (std::exchange(boundary, true)) break;
       continue;

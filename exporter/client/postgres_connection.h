@@ -19,6 +19,11 @@
 
 namespace lagwatch {
 
+struct PostgresResultClear {
+  void operator()(PGresult* result) const { PQclear(result); }
+};
+using PostgresResult = std::unique_ptr<PGresult, PostgresResultClear>;
+
 // Lives on the loop thread. At most one connection exists at a time, the short replication one of
 // servers before 9.6 included.
 class PostgresConnection {

@@ -87,9 +87,8 @@ struct PostgresState : State {
   std::optional<uint64_t> segment_bytes;  // wal_segment_size
   std::string data_directory;             // as the server says
 
-  // Before 10: whether the SECURITY DEFINER functions of the README are there, by connection.
+  // Before 10: whether the SECURITY DEFINER functions of the README are there.
   struct Wrappers {
-    uint64_t connection = 0;
     bool replication = false;
     bool wal_receiver = false;
     bool archive_status = false;

@@ -142,7 +142,6 @@ void read_probe(const Reply& reply, PostgresState& postgres) {
   postgres.wrappers = {};
   if (!reply.ok() || !reply->sql->supported || reply->sql->error) return;
   const Rows& rows = reply->sql->rows;
-  postgres.wrappers.connection = reply->sql->connection;
   for (size_t row = 0; row < rows.size(); ++row) {
     const std::string_view name = rows.text(row, 0);
     const bool views = reply->sql->server_version < kRolesSince;

@@ -212,9 +212,8 @@ void write_rebuild(const PostgresServerView& standby, const std::vector<Postgres
   table.set(0, 0, diverged ? 1 : 0, 2);
 }
 
-void run(Targets targets, const Moment& now, JoinMemory& all, Joined& out) {
-  const PostgresMemory& memory = all.postgres;  // postgres_lag, before us, brought it up to date
-  const std::vector<PostgresServerView> servers = postgres_servers(targets, now, out);
+void run(const std::vector<PostgresServerView>& servers, const Moment&, PostgresMemory& memory,
+         Joined& out) {
   std::map<std::string, Servers> clusters;
   for (const PostgresServerView& server : servers) {
     if (server.has_identifier()) clusters[server.cluster].push_back(&server);
@@ -233,6 +232,6 @@ constexpr const Schema* kSchemas[] = {&kClusterSchema, &kRoleSchema, &kProtected
 
 }  // namespace
 
-extern const Join postgres_clusters{"postgres_clusters", kSchemas, run};
+extern const PostgresPart postgres_clusters{kSchemas, run};
 
 }  // namespace lagwatch

@@ -278,11 +278,8 @@ void write_writer(const PostgresServerView& server, const PostgresMemory& memory
   table.set(0, 0, silent > kWriterSilent ? 0 : 1);
 }
 
-void run(Targets targets, const Moment& now, JoinMemory& all, Joined& out) {
-  PostgresMemory& memory = all.postgres;
-  const std::vector<PostgresServerView> servers = postgres_servers(targets, now, out);
-  if (servers.empty() && memory.primaries.empty()) return;
-  remember(servers, now, memory);
+void run(const std::vector<PostgresServerView>& servers, const Moment& now, PostgresMemory& memory,
+         Joined& out) {
   for (const PostgresServerView& server : servers) {
     if (server.is_primary()) {
       write_writer(server, memory, out);
@@ -298,6 +295,6 @@ constexpr const Schema* kSchemas[] = {&kLagSchema,    &kSourceSchema, &kUnknownS
 
 }  // namespace
 
-extern const Join postgres_lag{"postgres_lag", kSchemas, run};
+extern const PostgresPart postgres_lag{kSchemas, run};
 
 }  // namespace lagwatch

@@ -35,6 +35,13 @@ struct PostgresServerView {
 std::vector<PostgresServerView> postgres_servers(Targets targets, const Moment& now,
                                                  const Joined& joined);
 
+// One part of the join over PostgreSQL targets (postgres.cpp): all share one look at the servers.
+struct PostgresPart {
+  std::span<const Schema* const> schemas;
+  void (*run)(const std::vector<PostgresServerView>& servers, const Moment& now,
+              PostgresMemory& memory, Joined& out);
+};
+
 // Whether `server` was asked recently enough, as of `at`, for its position to be its newest.
 bool in_sight(const PostgresServerView& server, Instant at);
 

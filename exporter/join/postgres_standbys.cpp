@@ -29,10 +29,11 @@ std::string key_of(const PostgresSender& sender) {
   return sender.application_name + '\0' + sender.client_addr + '\0' + sender.slot_name;
 }
 
-void run(Targets targets, const Moment& now, JoinMemory& all, Joined& out) {
-  for (const PostgresServerView& server : postgres_servers(targets, now, out)) {
+void run(const std::vector<PostgresServerView>& servers, const Moment& now, PostgresMemory& memory,
+         Joined& out) {
+  for (const PostgresServerView& server : servers) {
     if (!server.senders_seen) continue;  // hidden, or not asked: nothing is missing from nothing
-    auto& known = all.postgres.standbys[server.key];
+    auto& known = memory.standbys[server.key];
     for (const PostgresSender* sender : server.senders) {
       if (sender->state != "streaming" || !is_standby(*sender, server)) continue;
       const std::string key = key_of(*sender);
@@ -56,6 +57,6 @@ constexpr const Schema* kSchemas[] = {&kSchema};
 
 }  // namespace
 
-extern const Join postgres_standbys{"postgres_standbys", kSchemas, run};
+extern const PostgresPart postgres_standbys{kSchemas, run};
 
 }  // namespace lagwatch

@@ -4,16 +4,12 @@
 namespace lagwatch {
 
 extern const Join haproxy_views;
-extern const Join postgres_lag;
-extern const Join postgres_clusters;
-extern const Join postgres_standbys;
+extern const Join postgres;
 
 namespace {
 constexpr const Join* kJoins[] = {
     &haproxy_views,
-    &postgres_lag,
-    &postgres_clusters,
-    &postgres_standbys,
+    &postgres,
 };
 }  // namespace
 
