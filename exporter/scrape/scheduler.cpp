@@ -163,11 +163,13 @@ void Scheduler::finish_round(Target& target, LaneState& lane) {
   const auto failed = std::find_if(lane.runs.begin(), lane.runs.end(),
                                    [](const Run& run) { return run.error.has_value(); });
   if (failed == lane.runs.end()) {
-    lane.failures = 0;
-    // Lanes that failed with the main one are not to wait out their backoff: the target answers.
-    for (LaneState& other : target.lanes) {
-      if (lane.lane == Lane::kMain && other.failures > 0) other.due = now.steady;
+    // Lanes that failed with the main one are not to wait out their backoff: the target is back.
+    if (lane.lane == Lane::kMain && lane.failures > 0) {
+      for (LaneState& other : target.lanes) {
+        if (other.failures > 0) other.due = now.steady;
+      }
     }
+    lane.failures = 0;
     lane.due = std::max(now.steady, lane.started + period(lane.lane, target.interval, took));
   } else {
     ++lane.failures;

@@ -247,6 +247,21 @@ TEST_F(SchedulerTest, FailingTargetIsAskedByItsMainLaneAlone) {
   EXPECT_EQ(asker.open.size(), 1U) << "the slow lane follows";
 }
 
+TEST_F(SchedulerTest, LaneThatFailsAloneWaitsOutItsBackoff) {
+  add("a", {&kMain, &kSlow});
+  scheduler.run_due();
+  answer();  // main
+  fail();    // slow: 5 s
+  pass(seconds(5) + milliseconds(50));
+  ASSERT_EQ(asker.open.size(), 2U);
+  answer();  // main
+  fail();    // slow: 10 s
+  pass(seconds(5));
+  ASSERT_EQ(asker.open.size(), 1U);
+  answer();  // main, which was well all the time
+  EXPECT_TRUE(asker.open.empty()) << "the slow lane is not asked ahead of its time";
+}
+
 TEST_F(SchedulerTest, CollectorsThatFailTogetherAreOneFailure) {
   add("a", {&kMain, &kMain});
   scheduler.run_due();
