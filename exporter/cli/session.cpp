@@ -77,6 +77,18 @@ PostgresTarget discovered(const DiscoveredPostgres& found, const Config& config)
   return out;
 }
 
+// What the configuration names of a kind, else what discovery found of it.
+template <typename Target, typename Found>
+std::vector<Target> wanted(const std::optional<std::vector<Target>>& configured,
+                           const Discovery* discovery, std::vector<Found> Discovery::*kind,
+                           const Config& config) {
+  if (configured) return *configured;
+  std::vector<Target> out;
+  if (discovery == nullptr) return out;
+  for (const Found& one : discovery->*kind) out.push_back(discovered(one, config));
+  return out;
+}
+
 // Makes `name` one that is not in `names`, and puts it there.
 void take_name(std::set<std::string>& names, std::string& name) {
   const std::string wanted = name;
@@ -121,16 +133,6 @@ bool label_taken(std::string_view kind, std::string_view label) {
 
 std::vector<TargetSpec> make_targets(const Config& config, const Discovery* found,
                                      const std::string& storage_path) {
-  std::vector<HaproxyTarget> haproxies = config.haproxy.value_or(std::vector<HaproxyTarget>{});
-  if (!config.haproxy && found != nullptr) {
-    for (const DiscoveredHaproxy& one : found->haproxy)
-      haproxies.push_back(discovered(one, config));
-  }
-  std::vector<PostgresTarget> postgreses = config.postgres.value_or(std::vector<PostgresTarget>{});
-  if (!config.postgres && found != nullptr) {
-    for (const DiscoveredPostgres& one : found->postgres)
-      postgreses.push_back(discovered(one, config));
-  }
   HostOptions host = config.host;
   if (!storage_path.empty()) host.paths.push_back(storage_path);
   std::set<std::string> names{config.host_target.name};
@@ -138,19 +140,18 @@ std::vector<TargetSpec> make_targets(const Config& config, const Discovery* foun
     for (const AgentTarget& agent : *config.agents) names.insert(agent.target.name);
   }
   std::vector<TargetSpec> specs;
-  for (HaproxyTarget& haproxy : haproxies) {
-    take_name(names, haproxy.target.name);
-    for (const std::string& socket : haproxy.haproxy.sockets) {
+  const auto add = [&](const Kind& kind, TargetOptions& target, std::unique_ptr<State> state) {
+    take_name(names, target.name);
+    specs.push_back(spec_of(kind, std::move(target), std::move(state)));
+  };
+  for (HaproxyTarget& one : wanted(config.haproxy, found, &Discovery::haproxy, config)) {
+    for (const std::string& socket : one.haproxy.sockets) {
       if (socket.starts_with('/')) host.paths.push_back(directory_of(socket));
     }
-    specs.push_back(spec_of(kHaproxyKind, std::move(haproxy.target),
-                            make_haproxy_state(std::move(haproxy.haproxy))));
+    add(kHaproxyKind, one.target, make_haproxy_state(std::move(one.haproxy)));
   }
-  for (PostgresTarget& postgres : postgreses) {
-    take_name(names, postgres.target.name);
-    specs.push_back(spec_of(kPostgresKind, std::move(postgres.target),
-                            make_postgres_state(std::move(postgres.postgres))));
-  }
+  for (PostgresTarget& one : wanted(config.postgres, found, &Discovery::postgres, config))
+    add(kPostgresKind, one.target, make_postgres_state(std::move(one.postgres)));
   add_agents(config, specs);
   if (host.enabled)
     specs.push_back(spec_of(kHostKind, config.host_target, make_host_state(std::move(host))));

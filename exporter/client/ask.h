@@ -26,12 +26,29 @@ struct SocketAsk {
   size_t fast_bytes = std::numeric_limits<size_t>::max();
 };
 
-// GET. Redirects are not followed; a status other than 200 is a failure of the exchange.
+// What of an HTTP exchange is an answer; all else is a failure of the exchange.
+enum class HttpAccept {
+  kOk,         // status 200
+  kAnyStatus,  // any status
+  kAnything,   // whatever happens: HttpDetail::failure says what went wrong
+};
+
+// GET, never with a body. Redirects are not followed.
 struct HttpAsk {
-  std::string url;            // http or https, without user information
-  std::string user;           // basic authentication where not empty
+  std::string url;          // http or https, without user information
+  std::string unix_socket;  // where not empty: asked there, whatever host the URL names; any length
+  std::string user;         // basic authentication where not empty
+  std::string password;     // where it is not in a file of its own
   std::string password_file;  // read at each ask, so that rotation needs no restart; one line
+  std::string api_key_file;   // likewise: "Authorization: ApiKey LINE"
   std::string ca_file;        // instead of the system's authorities where not empty
+  std::string pinned_key;  // "sha256//BASE64": the only key trusted; without ca_file, no authority
+  std::vector<std::string> headers;  // "Name: value"
+  // Asks with different words here never share a connection, nor does "" with others.
+  std::string connection;
+  bool fresh_connection = false;   // made for this ask, closed after it
+  bool wants_certificate = false;  // HttpDetail::certificate_expiry
+  HttpAccept accept = HttpAccept::kOk;
   size_t max_bytes = 8U << 20U;
   size_t fast_bytes = std::numeric_limits<size_t>::max();  // as above
 };
@@ -46,6 +63,22 @@ struct FileAsk {
 // Space of the file system that holds `path`, read by a thread.
 struct FilesystemAsk {
   std::string path;
+};
+
+// Directories, and small files in them. Where all patterns are under /run they are read at once,
+// else by a thread.
+struct DirectoryAsk {
+  std::vector<std::string> patterns;  // absolute; * and ? as in glob(7)
+  std::vector<std::string> files;     // names within each match
+  size_t max_file_bytes = 16U << 10U;
+  size_t max_matches = 64;  // the rest is left out: Listing::cut
+};
+
+// A program, without a shell, in a process group of its own that is killed at the deadline and once
+// the program ended. Standard input is empty.
+struct CommandAsk {
+  std::vector<std::string> arguments;  // the first is the program, found by PATH
+  size_t max_bytes = 8U << 20U;        // of standard output
 };
 
 // A PostgreSQL server and who asks there.
@@ -74,7 +107,8 @@ struct SqlAsk {
   size_t max_bytes = 8U << 20U;
 };
 
-using Ask = std::variant<SocketAsk, HttpAsk, FileAsk, FilesystemAsk, SqlAsk>;
+using Ask =
+    std::variant<SocketAsk, HttpAsk, FileAsk, FilesystemAsk, DirectoryAsk, CommandAsk, SqlAsk>;
 using Asks = std::vector<Ask>;
 
 }  // namespace lagwatch

@@ -8,6 +8,7 @@ namespace lagwatch {
 Client::Client(Loop& loop)
     : resolver_(loop),
       files_(loop),
+      commands_(loop),
       sockets_(loop, resolver_),
       http_(loop, resolver_),
       postgres_(loop, resolver_) {}
@@ -21,6 +22,10 @@ AskId Client::ask(uint64_t owner, const Ask& ask, Deadline deadline, OnReply on_
     http_.ask(id, *http, deadline, on_connected, std::move(on_reply));
   } else if (const auto* file = std::get_if<FileAsk>(&ask)) {
     files_.ask(id, owner, *file, deadline, std::move(on_reply));
+  } else if (const auto* directory = std::get_if<DirectoryAsk>(&ask)) {
+    files_.ask(id, owner, *directory, deadline, std::move(on_reply));
+  } else if (const auto* command = std::get_if<CommandAsk>(&ask)) {
+    commands_.ask(id, *command, deadline, std::move(on_reply));
   } else if (const auto* sql = std::get_if<SqlAsk>(&ask)) {
     postgres_.ask(id, owner, *sql, deadline, on_connected, std::move(on_reply));
   } else {
@@ -34,6 +39,7 @@ void Client::cancel(AskId id) {
   http_.cancel(id);
   postgres_.cancel(id);
   files_.cancel(id);
+  commands_.cancel(id);
 }
 
 uint64_t Client::connections_opened(uint64_t owner) const {

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "client/asker.h"
+#include "client/command.h"
 #include "client/files.h"
 #include "client/http.h"
 #include "client/loop.h"
@@ -28,6 +29,7 @@ class Client : public Asker {
  private:
   Resolver resolver_;
   Files files_;
+  CommandClient commands_;
   SocketClient sockets_;
   HttpClient http_;
   PostgresClient postgres_;

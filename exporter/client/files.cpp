@@ -12,17 +12,18 @@
 
 #include "base/text.h"
 #include "client/detached.h"
+#include "client/directories.h"
 
 namespace lagwatch {
 
 // One ask. Shared by the loop and the thread that carries it out.
 struct Files::Task {
-  Task(AskId id_, WorkerKey key_, std::variant<FileAsk, FilesystemAsk> ask_, Deadline deadline_)
+  Task(AskId id_, WorkerKey key_, AnyAsk ask_, Deadline deadline_)
       : id(id_), key(std::move(key_)), ask(std::move(ask_)), deadline(deadline_) {}
 
   const AskId id;
   const WorkerKey key;
-  const std::variant<FileAsk, FilesystemAsk> ask;
+  const AnyAsk ask;
   const Deadline deadline;
 
   // The loop's.
@@ -32,8 +33,11 @@ struct Files::Task {
   std::atomic<bool> abandoned{false};  // nobody waits any more
   std::optional<Reply> reply;          // the thread's until it posts finished(), then the loop's
 
-  const std::string& path() const {
-    return std::visit([](const auto& a) -> const std::string& { return a.path; }, ask);
+  std::string path() const {
+    if (const auto* directory = std::get_if<DirectoryAsk>(&ask))
+      return directory->patterns.empty() ? "" : directory->patterns.front();
+    if (const auto* file = std::get_if<FileAsk>(&ask)) return file->path;
+    return std::get<FilesystemAsk>(ask).path;
   }
 };
 
@@ -69,6 +73,13 @@ Error hung(const std::string& path, std::string_view why) {
 
 }  // namespace
 
+bool Files::reads_here(const AnyAsk& ask) {
+  if (const auto* file = std::get_if<FileAsk>(&ask)) return never_hangs(file->path);
+  const auto* directory = std::get_if<DirectoryAsk>(&ask);
+  return directory != nullptr &&
+         std::all_of(directory->patterns.begin(), directory->patterns.end(), never_hangs);
+}
+
 Files::Files(Loop& loop, FilesOptions options)
     : loop_(loop), options_(std::move(options)), door_(std::make_shared<LoopDoor>(loop)) {}
 
@@ -98,13 +109,16 @@ void Files::ask(AskId id, uint64_t owner, const FilesystemAsk& ask, Deadline dea
   start(id, {owner, ask.path}, ask, deadline, std::move(on_reply));
 }
 
-void Files::start(AskId id, WorkerKey key, std::variant<FileAsk, FilesystemAsk> ask,
-                  Deadline deadline, Asker::OnReply on_reply) {
+void Files::ask(AskId id, uint64_t owner, const DirectoryAsk& ask, Deadline deadline,
+                Asker::OnReply on_reply) {
+  start(id, {owner, ""}, ask, deadline, std::move(on_reply));
+}
+
+void Files::start(AskId id, WorkerKey key, AnyAsk ask, Deadline deadline, Asker::OnReply on_reply) {
   const auto task = std::make_shared<Task>(id, std::move(key), std::move(ask), deadline);
   task->on_reply = std::move(on_reply);
   tasks_[id] = task;
-  const auto* file = std::get_if<FileAsk>(&task->ask);
-  if (file != nullptr && never_hangs(file->path)) {
+  if (reads_here(task->ask)) {
     door_->post([this, task] { read_here(task); });
   } else {
     hand_over(task);
@@ -133,6 +147,10 @@ uint64_t Files::stuck_threads() const {
 
 void Files::read_here(const TaskPtr& task) {
   if (!task->on_reply) return;
+  if (const auto* directory = std::get_if<DirectoryAsk>(&task->ask)) {
+    deliver(task, list_directories(*directory, task->abandoned));
+    return;
+  }
   auto reply = read_unless_link(options_.calls, std::get<FileAsk>(task->ask));
   if (!reply) return hand_over(task);
   deliver(task, *std::move(reply));
@@ -187,6 +205,8 @@ void Files::work(const WorkerPtr& worker, const std::shared_ptr<LoopDoor>& door,
     const FileCalls& calls = worker->options.calls;
     if (const auto* file = std::get_if<FileAsk>(&task->ask)) {
       task->reply = read_file(calls, *file, task->abandoned);
+    } else if (const auto* directory = std::get_if<DirectoryAsk>(&task->ask)) {
+      task->reply = list_directories(*directory, task->abandoned);
     } else {
       task->reply = read_filesystem(calls, std::get<FilesystemAsk>(task->ask));
     }

@@ -44,6 +44,8 @@ class Files {
            Asker::OnReply on_reply);
   void ask(AskId id, uint64_t owner, const FilesystemAsk& ask, Deadline deadline,
            Asker::OnReply on_reply);
+  void ask(AskId id, uint64_t owner, const DirectoryAsk& ask, Deadline deadline,
+           Asker::OnReply on_reply);
 
   // Forgets an ask; unknown ids are ignored.
   void cancel(AskId id);
@@ -59,8 +61,10 @@ class Files {
   // The path is that of a file system; empty for the owner's files.
   using WorkerKey = std::pair<uint64_t, std::string>;
 
-  void start(AskId id, WorkerKey key, std::variant<FileAsk, FilesystemAsk> ask, Deadline deadline,
-             Asker::OnReply on_reply);
+  using AnyAsk = std::variant<FileAsk, FilesystemAsk, DirectoryAsk>;
+
+  void start(AskId id, WorkerKey key, AnyAsk ask, Deadline deadline, Asker::OnReply on_reply);
+  static bool reads_here(const AnyAsk& ask);
   void read_here(const TaskPtr& task);
   void hand_over(const TaskPtr& task);
   bool enqueue(const TaskPtr& task, const WorkerPtr& worker);

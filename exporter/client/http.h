@@ -33,7 +33,7 @@ class HttpClient {
   struct Exchange;
   struct Curl;
 
-  void start(Exchange& exchange, const SocketAddresses& addresses);
+  void start(Exchange& exchange, const SocketAddresses* addresses);
   void wait_in_curl();
   void drive(int epoll_fd, Duration timeout);
   void collect();

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "model/rows.h"
@@ -43,10 +44,52 @@ struct SqlAnswer {
   std::string identify_problem;
 };
 
+// How an HTTP exchange went. Times in seconds; a phase that was not reached is absent.
+struct HttpDetail {
+  int status = 0;      // 0: none came
+  double version = 0;  // 1.1, 2
+  std::optional<double> resolve;
+  std::optional<double> connect;     // TCP
+  std::optional<double> tls;         // handshake
+  std::optional<double> processing;  // from the request to the first byte of the answer
+  std::optional<double> transfer;    // of the body
+  double total = 0;
+  std::optional<int64_t> certificate_expiry;  // of the chain's first to expire, seconds since 1970
+  std::optional<Error> failure;               // with HttpAccept::kAnything only
+};
+
+// What a DirectoryAsk found.
+struct Listing {
+  struct File {
+    int error = 0;  // errno of the attempt to read it; 0: read
+    std::string text;
+  };
+  struct Directory {
+    std::string path;
+    std::vector<File> files;  // as asked, in that order
+  };
+  struct Problem {
+    std::string path;  // a directory that could not be looked into
+    int error = 0;
+  };
+  std::vector<Directory> directories;  // in the order of their paths
+  std::vector<Problem> problems;
+  bool cut = false;
+};
+
+// How a program ended, by itself.
+struct CommandEnd {
+  int exit_code = 0;       // 128 + the number of the signal that ended it
+  std::string complaints;  // the end of its standard error: untrusted
+};
+
 struct Answer {
-  std::string body;  // bytes of a socket, an HTTP body, a file: untrusted
+  std::string body;  // bytes of a socket, an HTTP body, a file, a program: untrusted
   std::optional<Filesystem> filesystem;
   std::optional<SqlAnswer> sql;
+  std::optional<HttpDetail> http;
+  std::optional<Listing> listing;
+  std::optional<CommandEnd> command;
 };
 
 using Reply = Result<Answer>;

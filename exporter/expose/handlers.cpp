@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "expose/exposition.h"
 #include "expose/gzip.h"
+#include "expose/inflight.h"
 #include "expose/negotiate.h"
 
 namespace lagwatch {
@@ -138,6 +139,14 @@ void ready(const HandlerContext& context, const Responder& respond) {
   }
 }
 
+// Paths are what visitors sent, and may tell who they are: not answered off loopback.
+void inflight(const HandlerContext& context, const Responder& respond) {
+  HttpResponse response;
+  response.content_type = "application/json";
+  response.body = inflight_json(*context.board->read(), now().steady);
+  respond(std::move(response));
+}
+
 void append_html(std::string& out, std::string_view text) {
   for (const char c : text) {
     switch (c) {
@@ -229,6 +238,9 @@ std::vector<HttpRoute> routes(const HandlerContext& context) {
        true},
       {"/-/ready",
        [context](const HttpRequest&, const Responder& respond) { ready(context, respond); }, true},
+      {"/api/v1/inflight",
+       [context](const HttpRequest&, const Responder& respond) { inflight(context, respond); },
+       false},
       {"/", [context](const HttpRequest&, const Responder& respond) { landing(context, respond); },
        false},
   };

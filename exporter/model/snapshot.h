@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "model/facts.h"
+#include "model/inflight.h"
 #include "model/table.h"
 
 namespace lagwatch {
@@ -71,6 +72,8 @@ struct Output {
   std::vector<Error> limits;
   std::vector<ForeignFamily> foreign;
   std::vector<RemoteTarget> remote;
+  // The requests in flight, where the target tells them one by one.
+  std::optional<Inflight> inflight;
   uint64_t series_dropped = 0;  // left out because a cap was reached
   // The interval this target is worth at its size; used only where the configuration names none.
   std::optional<Duration> suggested_interval;

@@ -15,20 +15,24 @@ Duration backoff(Duration interval, unsigned failures, Reason last) {
 Duration lane_interval(Lane lane, Duration interval) {
   switch (lane) {
     case Lane::kMain:
+    case Lane::kProbe:
+    case Lane::kRequests:
       break;
     case Lane::kBasics:
     case Lane::kDirectory:
       return std::min(interval * 3, std::max<Duration>(interval, std::chrono::seconds(15)));
+    case Lane::kDetail:
+      return std::min(interval * 6, std::max<Duration>(interval, std::chrono::seconds(30)));
     case Lane::kSettings:
       return std::min(interval * 60, std::max<Duration>(interval, std::chrono::minutes(5)));
   }
   return interval;
 }
 
-Duration period(Lane lane, Duration interval, Duration took) {
+Duration period(Lane lane, Duration interval, Duration took, Duration wished) {
   const Duration least = lane_interval(lane, interval);
-  if (lane == Lane::kMain) return least;
-  return std::max(least, std::min(took * 100, least * 3));
+  if (lane == Lane::kMain || lane == Lane::kProbe) return least;
+  return std::max(least, std::min(std::max(took * 100, wished), least * 3));
 }
 
 Duration RecentDurations::p90() const {

@@ -21,8 +21,9 @@ Duration backoff(Duration interval, unsigned failures, Reason last);
 // How often `lane` is asked at best, for a target with this interval.
 Duration lane_interval(Lane lane, Duration interval);
 
-// How long to wait after a success that took `took`.
-Duration period(Lane lane, Duration interval, Duration took);
+// How long from the start of an exchange to the next, after a success that took `took`, where the
+// lane's collectors wish for `wished`.
+Duration period(Lane lane, Duration interval, Duration took, Duration wished = {});
 
 // What the last 16 rounds of a lane took, well or badly ended.
 class RecentDurations {

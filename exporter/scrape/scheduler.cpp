@@ -12,6 +12,17 @@ namespace {
 
 constexpr Duration kHeartbeat = std::chrono::seconds(1);
 
+// The longest wait that a lane's collectors wish for.
+Duration wished_wait(const std::vector<const Collector*>& collectors, Lane lane,
+                     const State& state) {
+  Duration wished{};
+  for (const Collector* collector : collectors) {
+    if (collector->lane == lane && collector->least_wait != nullptr)
+      wished = std::max(wished, collector->least_wait(state));
+  }
+  return wished;
+}
+
 }  // namespace
 
 Scheduler::Scheduler(Asker& asker, SnapshotBoard& board, Hooks hooks)
@@ -143,8 +154,7 @@ void Scheduler::keep(Target& target, LaneState& lane, Run& run, const Moment& no
   run.view.output = std::move(run.output);
   run.view.good_at = now.steady;
   run.view.good_wall = now.wall;
-  run.view.expires_at = now.steady +
-                        2 * period(lane.lane, target.interval, run.view.last_duration) +
+  run.view.expires_at = now.steady + 2 * period_of(target, lane, run.view.last_duration) +
                         target.spec.options.timeout;
 }
 
@@ -170,7 +180,7 @@ void Scheduler::finish_round(Target& target, LaneState& lane) {
       }
     }
     lane.failures = 0;
-    lane.due = std::max(now.steady, lane.started + period(lane.lane, target.interval, took));
+    lane.due = std::max(now.steady, lane.started + period_of(target, lane, took));
   } else {
     ++lane.failures;
     const Duration wait = backoff(target.interval, lane.failures, failed->error->reason);
@@ -184,6 +194,20 @@ void Scheduler::finish_round(Target& target, LaneState& lane) {
     }
   }
   changed(target);
+}
+
+Duration Scheduler::period_of(const Target& target, const LaneState& lane, Duration took) {
+  return period(lane.lane, target.interval, took,
+                wished_wait(target.spec.collectors, lane.lane, *target.spec.state));
+}
+
+// What the lane's collectors wish for may have grown since their last exchange ended.
+bool Scheduler::postponed(const Target& target, LaneState& lane, Instant now) {
+  if (!lane.ended || lane.failures > 0) return false;
+  if (wished_wait(target.spec.collectors, lane.lane, *target.spec.state) == Duration::zero())
+    return false;
+  lane.due = std::max(lane.due, lane.started + period_of(target, lane, {}));
+  return now < lane.due;
 }
 
 void Scheduler::changed(Target& target) {
@@ -216,7 +240,7 @@ void Scheduler::discard_frozen_rounds(const Moment& now) {
 
 // A server that does not answer is asked by its main lane alone.
 bool Scheduler::may_start(const Target& target, const LaneState& lane) {
-  if (lane.lane == Lane::kMain) return true;
+  if (lane.lane == Lane::kMain || lane.lane == Lane::kProbe) return true;
   const auto main = std::find_if(target.lanes.begin(), target.lanes.end(),
                                  [](const LaneState& one) { return one.lane == Lane::kMain; });
   return main == target.lanes.end() || (main->failures == 0 && main->ended);
@@ -227,7 +251,8 @@ void Scheduler::run_due() {
   discard_frozen_rounds(now);
   for (const auto& target : targets_) {
     for (LaneState& lane : target->lanes) {
-      if (!lane.running && lane.due <= now.steady && may_start(*target, lane)) start(*target, lane);
+      if (lane.running || lane.due > now.steady || !may_start(*target, lane)) continue;
+      if (!postponed(*target, lane, now.steady)) start(*target, lane);
     }
   }
   expire(now);

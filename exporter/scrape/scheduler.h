@@ -83,6 +83,8 @@ class Scheduler {
   void expire(const Moment& now);
   void publish(const Moment& now);
   std::shared_ptr<const TargetView> make_view(const Target& target) const;
+  static Duration period_of(const Target& target, const LaneState& lane, Duration took);
+  static bool postponed(const Target& target, LaneState& lane, Instant now);
   static bool may_start(const Target& target, const LaneState& lane);
   static void log_limits(Target& target);
   static void log_change(Target& target, const TargetView& view, Instant at);
