@@ -84,6 +84,8 @@ class Rediscovery {
     for (const DiscoveredHaproxy& haproxy : found.haproxy)
       known_.insert(haproxy.sockets.begin(), haproxy.sockets.end());
     for (const DiscoveredPostgres& postgres : found.postgres) known_.insert(postgres.dsn);
+    for (const DiscoveredPassenger& passenger : found.passenger)
+      known_.insert(passenger_key(passenger));
   }
 
   void take(const Discovery& found) {
@@ -93,6 +95,9 @@ class Rediscovery {
     }
     for (const DiscoveredPostgres& postgres : found.postgres) {
       if (!known_.contains(postgres.dsn)) fresh.postgres.push_back(postgres);
+    }
+    for (const DiscoveredPassenger& passenger : found.passenger) {
+      if (!known_.contains(passenger_key(passenger))) fresh.passenger.push_back(passenger);
     }
     Config without_host = config_;
     without_host.host.enabled = false;
@@ -108,11 +113,15 @@ class Rediscovery {
     arm();
   }
 
+  static std::string passenger_key(const DiscoveredPassenger& passenger) {
+    return "passenger " + passenger.registry;
+  }
+
   Session& session_;
   const Config& config_;
   std::string storage_path_;
   std::shared_ptr<LoopDoor> door_;
-  std::set<std::string> known_;  // sockets and DSNs
+  std::set<std::string> known_;  // sockets, DSNs and registries
 };
 
 // What joins remember, kept over restarts: read at start, written once a minute and at the end.

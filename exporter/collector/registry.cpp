@@ -6,6 +6,9 @@ namespace lagwatch {
 extern const Collector agent;
 extern const Collector haproxy;
 extern const Collector host;
+extern const Collector passenger_pool;
+extern const Collector passenger_requests;
+extern const Collector passenger_settings;
 extern const Collector postgres_node;
 extern const Collector postgres_replication;
 extern const Collector postgres_wal_receiver;
@@ -36,6 +39,9 @@ constexpr const Collector* kCollectors[] = {
     &postgres_wal,
     &postgres_archive_status,
     &postgres_settings,
+    &passenger_pool,
+    &passenger_requests,
+    &passenger_settings,
     &host,
     &agent,
 };

@@ -19,6 +19,8 @@ constexpr ConfigField<Config> kFields[] = {
     {"timeout", [](const ConfigValue& v, Config& c) { assign(c.timeout, read_timeout(v)); }},
     {"haproxy", read_haproxy},
     {"postgres", read_postgres},
+    {"passenger", read_passenger},
+    {"routes", read_routes},
     {"host", read_host},
     {"agents", read_agents},
 };
