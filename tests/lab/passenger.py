@@ -28,6 +28,7 @@ from .process import LabError, Unavailable, environment, free_ports, wait_until
 USER = "www-data"
 RACK_APP = Path(__file__).resolve().parent / "rackapp" / "config.ru"
 BROKEN = 'raise "the application is broken"\n'
+HANGS = "sleep 60\n"
 ACCOUNT = "mon"
 
 
@@ -108,7 +109,7 @@ class PassengerApache(Instances):
         return self.directory / "apps" / app
 
     def status(self, timeout=5.0):
-        """What mod_status says, as {key: text}."""
+        """What mod_status says, as {key: text}. OSError also when every worker is busy."""
         lines = fetch(self.status_url, self.host, timeout=timeout).text.splitlines()
         return dict(line.split(": ", 1) for line in lines if ": " in line)
 
@@ -129,7 +130,7 @@ class PassengerApache(Instances):
             file.write_text(self.account[1], encoding="ascii")
             authorizations = [f"readonly:{ACCOUNT}:{file}"]
         lines = [
-            *passenger_config.modules(),
+            *passenger_config.modules(self.limits.mpm),
             *passenger_config.server(self.directory, self.user, self.limits),
             *passenger_config.passenger(self._configured, self.limits, authorizations),
             *passenger_config.status_page(),
@@ -149,10 +150,11 @@ class PassengerApache(Instances):
 
     # its applications
 
-    def break_app(self, app=None):
-        """From the next request on the application does not spawn (500)."""
+    def break_app(self, app=None, program=BROKEN):
+        """From the next request on the application does not spawn (500); with `program` HANGS it
+        tries to for a minute."""
         app = app or next(iter(self.apps))
-        self._write_app(app, BROKEN)
+        self._write_app(app, program)
         self.restart_app(app)
 
     def mend_app(self, app=None):
