@@ -192,7 +192,8 @@ class PassengerApache(Instances):
                 self.name,
                 ["apache2", "-DFOREGROUND", "-f", self.config],
                 host=self.host,
-                env={"TMPDIR": str(self.temporary)},
+                # A core that aborts would have itself examined for seconds, and keep that for ever.
+                env={"TMPDIR": str(self.temporary), "PASSENGER_ABORT_HANDLER": "no"},
             )
             self.lab.on_close(self._close)
             try:
@@ -222,8 +223,8 @@ class PassengerApache(Instances):
         return self.ask("/ping.json", timeout=1.0).status == 200
 
     def reload(self, timeout=15.0):
-        """Graceful: a new instance answers when this returns; the old one may still drain. Its
-        directory."""
+        """Graceful: a new instance answers when this returns; the old one may still drain (or abort,
+        when it was starting a process). The new one's directory."""
         before = set(self.instance_dirs())
         self.watch_instances()
         self.write_config()

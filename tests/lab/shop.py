@@ -106,15 +106,22 @@ class ShopSite:
 
     # deploys
 
-    def deploy(self, state="drain", timeout=20.0):
+    def deploy(self, state="drain", timeout=20.0, warm=True):
         """One web server after the other: out of the rotation by `state` (drain or maint), reloaded
-        when its requests are done or `timeout` is over, back again, up."""
+        when its requests are done, with `warm` asked for its first page, back again, up; each within
+        `timeout`. Without `warm` visitors wait for its first process, and may fill its queue."""
         for web in self.webs:
             self._set_state(web, state)
             wait_until(lambda: self._is_idle(web), timeout, f"{web.name} is drained")
             web.reload()
+            if warm:
+                wait_until(lambda: self._is_warm(web, timeout), timeout, f"{web.name} is warm")
             self._set_state(web, "ready")
             self.lb.wait_states("web", {web.name: "UP"}, timeout)
+
+    @staticmethod
+    def _is_warm(web, timeout):
+        return fetch(web.url() + "/", timeout=timeout).status == 200
 
     def _proxies(self):
         return ("web", "search") if self.remediated else ("web",)

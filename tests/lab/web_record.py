@@ -197,11 +197,16 @@ def case_draining(lab, record):
     hold(lab, server, 3, ("/slow?seconds=25",))
     old = server.instance_dir()
     server.reload()
-    try:
-        server.ask("/pool.xml", instance=old, timeout=1)
-        raise LabError("the old core still answers")
-    except TimeoutError:
-        pass
+
+    def silent():
+        try:
+            return not server.ask("/pool.xml", instance=old, timeout=1)
+        except ConnectionResetError:
+            return False
+        except TimeoutError:
+            return True
+
+    wait_until(silent, 20, "the old core does not answer")
     record.passenger(server, "draining", old)
     record.apache(server, "draining")
 
