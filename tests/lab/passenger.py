@@ -36,12 +36,12 @@ ACCOUNT = "mon"
 def require_passenger():
     """Unavailable with what is missing on this machine."""
     if not (passenger_config.MODULES / "mod_passenger.so").exists():
-        raise Unavailable("passenger 6.0: no mod_passenger (apt-get install libapache2-mod-passenger)")
+        raise Unavailable("passenger 6.0: no mod_passenger (install libapache2-mod-passenger)")
     if not shutil.which("apache2", path=environment()["PATH"]):
-        raise Unavailable("passenger 6.0: no apache2 (apt-get install apache2)")
+        raise Unavailable("passenger 6.0: no apache2")
     rack = ["/usr/bin/ruby", "-e", "require 'rack'"]
     if subprocess.run(rack, check=False, capture_output=True).returncode != 0:
-        raise Unavailable("passenger 6.0: ruby cannot load rack (apt-get install ruby-rack)")
+        raise Unavailable("passenger 6.0: ruby cannot load rack (install ruby-rack)")
 
 
 class PassengerApache(Instances):
@@ -223,8 +223,8 @@ class PassengerApache(Instances):
         return self.ask("/ping.json", timeout=1.0).status == 200
 
     def reload(self, timeout=15.0):
-        """Graceful: a new instance answers when this returns; the old one may still drain (or abort,
-        when it was starting a process). The new one's directory."""
+        """Graceful: a new instance answers when this returns; the old one may still drain, or abort
+        when it was starting a process. The new one's directory."""
         before = set(self.instance_dirs())
         self.watch_instances()
         self.write_config()
@@ -286,7 +286,8 @@ class PassengerApache(Instances):
         before = self.core_pid()
         os.kill(before, signal.SIGKILL)
         wait_until(
-            lambda: self.core_pid() != before and self._answers(), what=f"{self.name} has a new core"
+            lambda: self.core_pid() != before and self._answers(),
+            what=f"{self.name} has a new core",
         )
         self.watch_instances()
         return self.core_pid()

@@ -108,8 +108,9 @@ class ShopSite:
 
     def deploy(self, state="drain", timeout=20.0, warm=True):
         """One web server after the other: out of the rotation by `state` (drain or maint), reloaded
-        when its requests are done, with `warm` asked for its first page, back again, up; each within
-        `timeout`. Without `warm` visitors wait for its first process, and may fill its queue."""
+        when its requests are done, with `warm` asked for its first page, back again, up; each
+        within `timeout`. Without `warm` visitors wait for its first process, and may fill its
+        queue."""
         for web in self.webs:
             self._set_state(web, state)
             wait_until(lambda: self._is_idle(web), timeout, f"{web.name} is drained")

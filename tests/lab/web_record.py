@@ -116,8 +116,10 @@ def hold(lab, server, count, paths=INCIDENT):
     """Sends so many requests that do not end; returns when they run or wait."""
     send(lab, server, count, paths)
     wait_until(
-        lambda: queued(server) + pool_value(server, "sessions") == count
-        and pool_value(server, "processes_being_spawned") == 0,
+        lambda: (
+            queued(server) + pool_value(server, "sessions") == count
+            and pool_value(server, "processes_being_spawned") == 0
+        ),
         20,
         "all run or wait",
     )

@@ -6,9 +6,9 @@ import http.server
 import threading
 import unittest
 
-from ..process import wait_until
+from ..process import Lab, wait_until
 from ..shop import QUEUE, VARIANTS, ShopSite
-from ..web_record import pool_value, queued
+from ..web_record import queued
 from .test_postgres import in_lab, or_skip
 
 try:
@@ -78,30 +78,33 @@ class Joined(unittest.TestCase):
 class ThatNight(unittest.TestCase):
     """About a minute: a flood of searches for one letter."""
 
-    def site(self, variant):
+    @classmethod
+    def setUpClass(cls):
         if Elasticsearch is None:
-            self.skipTest("elasticsearch 8.19: the lab has none")
+            raise unittest.SkipTest("elasticsearch 8.19: the lab has none")
+        lab = Lab()
+        cls.addClassCleanup(lab.close)
+        cls.search = or_skip(lambda: Elasticsearch(lab).start())
+        cls.search.fill(20_000)
+        cls.clauses = cls.search.clauses_for(4)
+
+    def site(self, variant):
         lab = in_lab(self)
-        search = or_skip(lambda: Elasticsearch(lab).start())
-        search.fill(20_000)
-        clauses = search.clauses_for(4)
-        return search, or_skip(lambda: ShopSite(lab, variant, search, clauses=clauses))
+        return or_skip(lambda: ShopSite(lab, variant, self.search, clauses=self.clauses))
 
     def test_coupled_site_goes_down(self):
-        search, site = self.site("coupled")
+        site = self.site("coupled")
         site.flood(rate=10, seconds=30)
         site.lb.wait_states("web", "DOWN", 60)
         self.assertEqual(site.get("/").status, 503)
-        full = [one for one in site.webs if queued(one) >= QUEUE - 5]
-        self.assertTrue(full, [queued(one) for one in site.webs])
-        self.assertEqual(search.search_pool()[search.name]["rejected"], 0)
+        self.assertGreaterEqual(max(queued(one) for one in site.webs), QUEUE - 5)
+        # As many searches as there are Passenger processes: too few to be rejected.
+        self.assertEqual(self.search.search_pool()[self.search.name]["rejected"], 0)
 
     def test_remediated_site_stays(self):
-        _, site = self.site("remediated")
+        site = self.site("remediated")
         flood = site.flood(rate=10, seconds=15)
         wait_until(lambda: queued(site.webs[0]) > 0, 30, "searches wait")
-        self.assertGreater(pool_value(site.webs[0], "sessions"), 0)
         while flood.running:
             self.assertEqual(site.get("/").status, 200)
-            self.assertLess(site.get("/").seconds, 2)
         self.assertEqual(set(site.lb.states().values()), {"UP"})
