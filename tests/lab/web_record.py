@@ -17,6 +17,7 @@ from pathlib import Path
 from .fetch import fetch
 from .passenger import HANGS, App, Limits, PassengerApache
 from .process import Lab, LabError, Unavailable, wait_until
+from .shop import SEARCH_GROUP
 from .traffic import Traffic
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -88,6 +89,12 @@ def queued(server):
     return sum(int(one[1]) for one in found)
 
 
+def waiting_for_a_group(server):
+    """The top-level queue."""
+    top = server.ask("/pool.xml").text.partition("<supergroups>")[0]
+    return int(re.search(r"<get_wait_list_size>(\d+)<", top)[1])
+
+
 def wait_sampled(server):
     """Waits until every process has its memory measured (every 5 s)."""
 
@@ -151,6 +158,29 @@ def case_over(lab, record):
         hold(lab, server, 30)
         wait_sampled(server)
         record.both(server, "over")
+
+
+def case_toplevel(lab, record):
+    """The pool is full of the shop; the blog, which nobody had asked yet, has no group to wait
+    in."""
+    with silence() as es_url:
+        apps = {"shop": App({"ES_URL": es_url}), "blog": App()}
+        server = PassengerApache(lab, "web1", apps, limits=Limits(pool=1)).start()
+        hold(lab, server, 3, ("/search?q=a",))
+        send(lab, server, 2, ("/",), "blog")
+        wait_until(lambda: waiting_for_a_group(server) == 2, 20, "they wait")
+        wait_sampled(server)
+        record.both(server, "toplevel")
+
+
+def case_named_group(lab, record):
+    """One application, its searches in a group of their own."""
+    apps = {"shop": App({"ES_URL": "http://127.0.0.1:9"}, SEARCH_GROUP)}
+    server = PassengerApache(lab, "web1", apps, limits=Limits(pool=3)).start()
+    for path in ("/", "/search?q=a"):
+        fetch(server.url() + path, timeout=30)
+    wait_sampled(server)
+    record.both(server, "named_group")
 
 
 def case_queue_full(lab, record):
