@@ -28,6 +28,7 @@ from .process import LabError, Unavailable, environment, free_ports, wait_until
 USER = "www-data"
 RACK_APP = Path(__file__).resolve().parent / "rackapp" / "config.ru"
 BROKEN = 'raise "the application is broken"\n'
+HANGS = "sleep 60\n"
 ACCOUNT = "mon"
 
 
@@ -35,12 +36,12 @@ ACCOUNT = "mon"
 def require_passenger():
     """Unavailable with what is missing on this machine."""
     if not (passenger_config.MODULES / "mod_passenger.so").exists():
-        raise Unavailable("passenger 6.0: no mod_passenger (apt-get install libapache2-mod-passenger)")
+        raise Unavailable("passenger 6.0: no mod_passenger (install libapache2-mod-passenger)")
     if not shutil.which("apache2", path=environment()["PATH"]):
-        raise Unavailable("passenger 6.0: no apache2 (apt-get install apache2)")
+        raise Unavailable("passenger 6.0: no apache2")
     rack = ["/usr/bin/ruby", "-e", "require 'rack'"]
     if subprocess.run(rack, check=False, capture_output=True).returncode != 0:
-        raise Unavailable("passenger 6.0: ruby cannot load rack (apt-get install ruby-rack)")
+        raise Unavailable("passenger 6.0: ruby cannot load rack (install ruby-rack)")
 
 
 class PassengerApache(Instances):
@@ -108,7 +109,7 @@ class PassengerApache(Instances):
         return self.directory / "apps" / app
 
     def status(self, timeout=5.0):
-        """What mod_status says, as {key: text}."""
+        """What mod_status says, as {key: text}. OSError also when every worker is busy."""
         lines = fetch(self.status_url, self.host, timeout=timeout).text.splitlines()
         return dict(line.split(": ", 1) for line in lines if ": " in line)
 
@@ -129,7 +130,7 @@ class PassengerApache(Instances):
             file.write_text(self.account[1], encoding="ascii")
             authorizations = [f"readonly:{ACCOUNT}:{file}"]
         lines = [
-            *passenger_config.modules(),
+            *passenger_config.modules(self.limits.mpm),
             *passenger_config.server(self.directory, self.user, self.limits),
             *passenger_config.passenger(self._configured, self.limits, authorizations),
             *passenger_config.status_page(),
@@ -149,10 +150,11 @@ class PassengerApache(Instances):
 
     # its applications
 
-    def break_app(self, app=None):
-        """From the next request on the application does not spawn (500)."""
+    def break_app(self, app=None, program=BROKEN):
+        """From the next request on the application does not spawn (500); with `program` HANGS it
+        tries to for a minute."""
         app = app or next(iter(self.apps))
-        self._write_app(app, BROKEN)
+        self._write_app(app, program)
         self.restart_app(app)
 
     def mend_app(self, app=None):
@@ -190,7 +192,8 @@ class PassengerApache(Instances):
                 self.name,
                 ["apache2", "-DFOREGROUND", "-f", self.config],
                 host=self.host,
-                env={"TMPDIR": str(self.temporary)},
+                # A core that aborts would have itself examined for seconds, and keep that for ever.
+                env={"TMPDIR": str(self.temporary), "PASSENGER_ABORT_HANDLER": "no"},
             )
             self.lab.on_close(self._close)
             try:
@@ -220,8 +223,8 @@ class PassengerApache(Instances):
         return self.ask("/ping.json", timeout=1.0).status == 200
 
     def reload(self, timeout=15.0):
-        """Graceful: a new instance answers when this returns; the old one may still drain. Its
-        directory."""
+        """Graceful: a new instance answers when this returns; the old one may still drain, or abort
+        when it was starting a process. The new one's directory."""
         before = set(self.instance_dirs())
         self.watch_instances()
         self.write_config()
@@ -283,7 +286,8 @@ class PassengerApache(Instances):
         before = self.core_pid()
         os.kill(before, signal.SIGKILL)
         wait_until(
-            lambda: self.core_pid() != before and self._answers(), what=f"{self.name} has a new core"
+            lambda: self.core_pid() != before and self._answers(),
+            what=f"{self.name} has a new core",
         )
         self.watch_instances()
         return self.core_pid()

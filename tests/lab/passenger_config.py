@@ -9,7 +9,6 @@ from pathlib import Path
 MODULES = Path("/usr/lib/apache2/modules")
 LOCATIONS = "/usr/lib/ruby/vendor_ruby/phusion_passenger/locations.ini"
 LOADED = (
-    "mpm_event",
     "authz_core",
     "authz_host",
     "env",
@@ -36,11 +35,12 @@ class App:
 class Limits:
     """pool: processes of all applications together. queue: requests that may wait in each
     application group. workers: MaxRequestWorkers, requests that Apache holds at once, those that
-    wait in Passenger included."""
+    wait in Passenger included. mpm: event, worker or prefork."""
 
     pool: int = 2
     queue: int = 100
     workers: int = 150
+    mpm: str = "event"
 
 
 def threads_per_process(workers):
@@ -48,17 +48,30 @@ def threads_per_process(workers):
     return max(count for count in range(1, MOST_THREADS + 1) if workers % count == 0)
 
 
-def modules():
+def modules(mpm):
     """What is not built into this Apache."""
     return [
         f"LoadModule {name}_module {MODULES}/mod_{name}.so"
-        for name in LOADED
+        for name in (f"mpm_{mpm}", *LOADED)
         if (MODULES / f"mod_{name}.so").exists()
     ]
 
 
-def server(directory, user, limits):
+def processes(limits):
+    if limits.mpm == "prefork":
+        return [f"MaxRequestWorkers {limits.workers}", f"ServerLimit {limits.workers}"]
     threads = threads_per_process(limits.workers)
+    return [
+        f"ThreadsPerChild {threads}",
+        f"ThreadLimit {threads}",
+        f"MaxRequestWorkers {limits.workers}",
+        f"ServerLimit {limits.workers // threads}",
+        f"MinSpareThreads {threads}",
+        f"MaxSpareThreads {max(limits.workers, 2 * threads)}",
+    ]
+
+
+def server(directory, user, limits):
     as_user = [f"User {user}", f"Group {user}"] if user else []
     return [
         f"ServerRoot {directory}",
@@ -70,12 +83,7 @@ def server(directory, user, limits):
         "TypesConfig /etc/mime.types",
         *as_user,
         "StartServers 1",
-        f"ThreadsPerChild {threads}",
-        f"ThreadLimit {threads}",
-        f"MaxRequestWorkers {limits.workers}",
-        f"ServerLimit {limits.workers // threads}",
-        f"MinSpareThreads {threads}",
-        f"MaxSpareThreads {max(limits.workers, 2 * threads)}",
+        *processes(limits),
     ]
 
 
@@ -87,6 +95,7 @@ def passenger(registry, limits, authorizations):
         *([f"PassengerInstanceRegistryDir {registry}"] if registry else []),
         f"PassengerMaxPoolSize {limits.pool}",
         f"PassengerMaxRequestQueueSize {limits.queue}",
+        "PassengerStatThrottleRate 0",  # restart.txt is seen at the next request
         "PassengerDisableSecurityUpdateCheck on",
         "PassengerDisableAnonymousTelemetry on",
         *(

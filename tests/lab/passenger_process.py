@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The instances of Passenger that an Apache has started: their directories, processes and end.
 
-An Apache has one, two during a reload (the old one drains up to 30 s), and may have left stale ones.
-Times in seconds."""
+An Apache has one, two during a reload (the old one drains up to 30 s), and may have left stale
+ones. Times in seconds."""
 
 import json
 import os
@@ -50,6 +50,7 @@ class Instances:
 
     def _kill_members(self):
         """SIGKILL to all of them."""
+
         def gone():
             for pid in (left := self.members()):
                 self._signal(pid, signal.SIGKILL)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # A small shop as the site of the incident ran it: every path is one thing that a Rails application did there. Its
-# settings are environment variables: ES_URL and ES_INDEX (where it searches), HEALTHCHECK=coupled|decoupled (coupled:
-# asks Elasticsearch too), ES_TIMEOUT in seconds (unset: waits for ever, and a record that cannot be indexed is not
-# saved; set: an answer of its own in time). Plain Rack, one request a process at a time.
+# settings are environment variables: ES_URL and ES_INDEX (where it searches: the products of es_config.py),
+# SEARCH_CLAUSES (how dear a search for one letter is), HEALTHCHECK=coupled|decoupled (coupled: asks Elasticsearch too),
+# ES_TIMEOUT in seconds (unset: waits for ever, and a record that cannot be indexed is not saved; set: an answer of its
+# own in time). Plain Rack, one request a process at a time.
 require "json"
 require "net/http"
 require "rack"
@@ -10,12 +11,13 @@ require "securerandom"
 require "uri"
 
 class Shop
-  FIELDS = %w[title.raw description.raw].freeze
   Failed = Class.new(StandardError) # Elasticsearch did not answer with 2xx, or not in time
 
   def initialize(settings)
     @url = settings["ES_URL"]
     @index = settings.fetch("ES_INDEX", "products")
+    @type = settings.fetch("ES_TYPE", "_doc") # before 7 the index names it
+    @clauses = settings.fetch("SEARCH_CLAUSES", "300").to_i
     @timeout = settings["ES_TIMEOUT"]&.to_f
     @coupled = settings["HEALTHCHECK"] == "coupled"
   end
@@ -53,22 +55,21 @@ class Shop
     text(503, "search is not available, everything else is")
   end
 
-  # What a search-as-you-type box sent for its first letter: any word with it anywhere, in every field. Each term of
-  # the index is looked at.
+  # What a search-as-you-type box sent for its first letter: any text with it anywhere. Each clause begins with a
+  # wildcard, so that every term of its field is looked at.
   def dear(letter)
     letter = letter.gsub(/[^[:alnum:]]/, "?")
-    { bool: { should: FIELDS.flat_map do |field|
-      [{ wildcard: { field => { value: "*#{letter}*", rewrite: "scoring_boolean" } } },
-       { regexp: { field => { value: ".*#{letter}.*#{letter}.*" } } }]
+    { bool: { should: Array.new(@clauses) do |number|
+      { wildcard: { %w[description name][number % 2] => { value: "#{'?' * (number / 2)}*#{letter}*" } } }
     end } }
   end
 
   def cheap(words)
-    { match: { title: { query: words, operator: "and" } } }
+    { prefix: { name: words } }
   end
 
   def save(title)
-    ask("_doc/#{SecureRandom.hex(8)}", { title: title, description: "#{title}, as new" })
+    ask("#{@type}/#{SecureRandom.hex(8)}", { name: title, description: "#{title} as new", price: 100 })
     text(200, "saved")
   rescue Failed
     raise unless @timeout
