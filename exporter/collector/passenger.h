@@ -72,6 +72,7 @@ struct PassengerState : State {
   std::vector<std::string> groups;
   std::optional<double> max_processes;  // of all instances; absent if one did not say
   double in_pool = 0;                   // requests that run or wait
+  bool queued_without_group = false;    // some wait that belong to none of the groups
 
   std::vector<std::string> asked_cores;  // whose server.json is awaited, in the order of the asks
   double active = 0;                     // clients of the last server.json

@@ -255,6 +255,7 @@ void remember(PassengerState& state, const Groups& groups, std::span<const Pool>
   state.group_of.clear();
   state.in_pool = 0;
   for (const Pool& pool : pools) state.in_pool += pool.queue.value_or(0);
+  state.queued_without_group = state.in_pool > 0;
   for (const PoolGroup* group : groups) {
     state.groups.push_back(group->name);
     state.in_pool += group->queue.value_or(0);

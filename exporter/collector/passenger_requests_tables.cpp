@@ -127,7 +127,7 @@ std::string RequestTally::group_of(const PassengerRequest& request) {
     state_.hosts.learn(request.host, group, now_.steady);
     return group;
   }
-  if (state_.groups.size() == 1) return state_.groups.front();
+  if (state_.groups.size() == 1 && !state_.queued_without_group) return state_.groups.front();
   return state_.hosts.find(request.host).value_or("");
 }
 

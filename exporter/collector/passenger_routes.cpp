@@ -55,7 +55,8 @@ std::string_view local_part(std::string_view target) {
   if (host == std::string_view::npos || host > 10 || !all(target.substr(0, host), is_letter))
     return target;
   const size_t path = target.find_first_of("/?#", host + 3);
-  return path == std::string_view::npos ? std::string_view("/") : target.substr(path);
+  return path == std::string_view::npos || target[path] != '/' ? std::string_view("/")
+                                                               : target.substr(path);
 }
 
 // The character that %XX or + at `i` stands for; moves `i` behind it.
