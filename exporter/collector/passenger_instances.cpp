@@ -106,10 +106,6 @@ Error no_instance(const Listing& listing, const PassengerOptions& options) {
           "was cleaned, restart it"};
 }
 
-bool is_silent(Reason reason) {
-  return reason == Reason::kHung || reason == Reason::kStalled || reason == Reason::kConnectTimeout;
-}
-
 }  // namespace
 
 DirectoryAsk instances_ask(const PassengerOptions& options) {
@@ -169,6 +165,10 @@ Error denied_error(const std::string& what) {
           what + ": refused; root, the core's own user or an account may ask (if the pool is empty, "
                  "an application's user is refused too)",
           std::string(kPassengerAccountFix)};
+}
+
+bool is_silent(Reason reason) {
+  return reason == Reason::kHung || reason == Reason::kStalled || reason == Reason::kConnectTimeout;
 }
 
 InstanceVerdict judge(const PassengerInstance& instance, const HttpDetail& core,

@@ -59,6 +59,9 @@ struct InstanceVerdict {
 InstanceVerdict judge(const PassengerInstance& instance, const HttpDetail& core,
                       const HttpDetail& watchdog);
 
+// Whether a failure is that no answer came in time.
+bool is_silent(Reason reason);
+
 // Why there is no answer, where no instance is live. Not empty.
 Error worst_of(std::span<const InstanceVerdict> verdicts);
 

@@ -32,6 +32,16 @@ Duration least_wait(const State& state) {
   return from_seconds(kWaitPerRequest * std::max(passenger.in_pool, passenger.active));
 }
 
+// So many may take longer than the time there is: then it is their number, not a core that hangs.
+constexpr double kMany = 200;
+
+Error too_slow(double requests) {
+  return {Reason::kStalled,
+          "server.json of some " + std::to_string(static_cast<int64_t>(requests)) +
+              " requests did not come in time: they are not told one by one",
+          "set a longer timeout for this target; each request takes the core about 1 ms to tell"};
+}
+
 Error too_large() {
   return {Reason::kTooLarge,
           "server.json: more than " + std::to_string(kMaxBytes >> 20U) +
@@ -76,6 +86,10 @@ Step read_answers(PassengerState& passenger, std::span<Reply> replies, const Mom
     if (http.failure) {
       if (http.failure->reason == Reason::kTooLarge) {
         out.limit(too_large());
+        return Done{};
+      }
+      if (is_silent(http.failure->reason) && passenger.in_pool >= kMany) {
+        out.limit(too_slow(passenger.in_pool));
         return Done{};
       }
       return Error{http.failure->reason, http.failure->message,

@@ -2,11 +2,13 @@
 """A real Apache with Passenger, watched by an unprivileged lagwatch through a read-only account:
 queues that are full, cores that hang, die, drain and are two at a time."""
 
+import itertools
 import json
 import os
 
 from lab.passenger import ACCOUNT, App, Limits, PassengerApache
 from lab.process import Unavailable, wait_until
+from lab.traffic import Traffic
 from lab.web_record import hold, pool_value, queued, send, silence
 
 from integration.support import (
@@ -20,6 +22,7 @@ from integration.support import (
 )
 
 NAME = "web1"
+COUNT = itertools.count(1)
 PERIOD = 0.5  # s
 TIMEOUT = 0.5
 SLOW = ("/slow?seconds=60&token=SECRET",)
@@ -27,9 +30,10 @@ ROUTES = [{"name": "search", "match": "^/search", "query_param": "q", "short_bel
 
 
 class WithPassenger(WithLab):
-    """Each test has an Apache of its own, gone behind it."""
+    """Each test has an Apache and a registry of its own, gone behind it."""
 
     def server(self, name=NAME, account=True, **more):
+        name = f"{name}-{next(COUNT)}"  # short: sockets are below it
         try:
             server = PassengerApache(self.lab, name, account=account, **more).start()
         except Unavailable as error:
@@ -37,7 +41,7 @@ class WithPassenger(WithLab):
         self.addCleanup(server.stop, 1.0)
         return server
 
-    def target(self, server, name=NAME, **settings):
+    def target(self, server, name=NAME):
         """An entry of `passenger:` that asks by the account."""
         password = self.lab.dir / f"{server.name}-account"
         password.write_text(server.account[1], encoding="ascii")
@@ -47,15 +51,14 @@ class WithPassenger(WithLab):
             "registry": str(server.registry),
             "username": server.account[0],
             "password_file": str(password),
-            **settings,
         }
 
-    def watch(self, server, **settings):
+    def watch(self, server, timeout=TIMEOUT):
         return self.agent(
-            passenger=[self.target(server, **settings)],
+            passenger=[self.target(server)],
             routes=ROUTES,
             interval=duration(PERIOD),
-            timeout=duration(TIMEOUT),
+            timeout=duration(timeout),
         )
 
     def wait(self, agent, predicate, what, timeout=10.0):
@@ -118,8 +121,10 @@ class Requests(WithPassenger):
     def test_a_thousand_requests_are_all_seen_and_cost_little(self):
         count = 300 if SANITIZED else 1000
         server = self.server(limits=Limits(pool=1, queue=0, workers=count + 50))
-        agent = self.watch(server)
-        send(self.lab, server, count, SLOW)
+        agent = self.watch(server, timeout=20)
+        Traffic(
+            self.lab, server.address(), 500, 60, count, timeout=60, paths=SLOW, most_open=count
+        )
         wait_until(lambda: queued(server) >= count - 1, relaxed(40), "all are there")
         # The queue is known at once; the requests themselves are asked for less often the more
         # there are, three intervals at most.
@@ -197,7 +202,6 @@ class Faults(WithPassenger):
     def test_an_application_that_does_not_spawn(self):
         server = self.server()
         agent = self.watch(server)
-        hold(self.lab, server, 0)
         server.break_app()
         send(self.lab, server, 2, ("/",)).wait()
         samples = self.wait(

@@ -10,6 +10,8 @@ namespace {
 using namespace passenger_scene;  // NOLINT: a test's own helpers
 using Lines = std::vector<std::string>;
 
+const Error kHung{Reason::kHung, "core_api: connected, and no answer in time", {}};
+
 TEST(PassengerRequests, QueuedOnesBelongToTheGroupThatTheirHostRunsIn) {
   Scene scene;
   Instance& one = scene.add("a", 1);
@@ -107,6 +109,24 @@ TEST(PassengerRequests, WhatMayNotBeReadIsSaidAndFailsNothing) {
   ASSERT_EQ(scene.out->limits.size(), 1U);
   EXPECT_EQ(scene.out->limits[0].reason, Reason::kPermission);
   EXPECT_TRUE(scene.lines("passenger_").empty());
+}
+
+TEST(PassengerRequests, ManyThatAreNotToldInTimeAreNoHungCore) {
+  Scene scene;
+  Instance& one = scene.add("a", 1);
+  const auto after_queue = [&](int queue) {
+    one.failure.reset();
+    one.bodies["/pool.xml"] = pool_xml(group_xml("shop", "", queue));
+    EXPECT_FALSE(scene.collect(passenger_pool));
+    one.failure = kHung;
+    return scene.collect(passenger_requests);
+  };
+  const auto error = after_queue(3);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->reason, Reason::kHung);
+  EXPECT_FALSE(after_queue(1000));
+  ASSERT_EQ(scene.out->limits.size(), 1U);
+  EXPECT_EQ(scene.out->limits[0].reason, Reason::kStalled);
 }
 
 TEST(PassengerRequests, WhatClientsSendIsHarmless) {
