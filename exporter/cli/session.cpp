@@ -11,7 +11,8 @@
 namespace lagwatch {
 namespace {
 
-const Kind* const kKinds[] = {&kHaproxyKind, &kPostgresKind, &kPassengerKind, &kHostKind, &kAgentKind};
+const Kind* const kKinds[] = {&kHaproxyKind, &kPostgresKind, &kPassengerKind, &kHostKind,
+                              &kAgentKind};
 
 std::vector<const Collector*> collectors_of(const Kind& kind) {
   std::vector<const Collector*> out;

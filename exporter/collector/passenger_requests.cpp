@@ -101,8 +101,8 @@ Step read_answers(PassengerState& passenger, std::span<Reply> replies, const Mom
     }
     if (http.status != 200)
       return Error{Reason::kHttpStatus, "server.json: status " + std::to_string(http.status), {}};
-    const auto counts = parse_server(
-        reply->body, now.wall, [&](const PassengerRequest& request) { tally.add(request); });
+    const auto counts = parse_server(reply->body, now.wall,
+                                     [&](const PassengerRequest& request) { tally.add(request); });
     if (!counts.ok()) return counts.error();
     tally.add(*counts);
     if (counts->begun)
@@ -122,8 +122,8 @@ Step read_status(PassengerState& passenger, Reply& reply, const Moment& now, Out
   // passenger-status of 5.0 and later prints server.json.
   const size_t begin = text->find_first_not_of(" \t\r\n");
   const bool is_json = begin != std::string_view::npos && (*text)[begin] == '{';
-  const auto counts = is_json ? parse_server(reply->body, now.wall, add)
-                              : parse_requests_text(*text, add);
+  const auto counts =
+      is_json ? parse_server(reply->body, now.wall, add) : parse_requests_text(*text, add);
   if (!counts.ok()) return counts.error();
   tally.add(*counts);
   tally.write(out);

@@ -89,18 +89,16 @@ constexpr ConfigField<RouteRule> kRouteFields[] = {
     {"name", read_route_name, Need::kRequired},
     {"match", [](const ConfigValue& v, RouteRule& r) { assign(r.match, read_pattern(v)); },
      Need::kRequired},
-    {"query_param", [](const ConfigValue& v, RouteRule& r) { assign(r.query_param, read_text(v)); }},
-    {"short_below",
-     [](const ConfigValue& v, RouteRule& r) {
-       assign(r.short_below, read_integer(v, 1, kLongestTerm));
-     }},
+    {"query_param",
+     [](const ConfigValue& v, RouteRule& r) { assign(r.query_param, read_text(v)); }},
+    {"short_below", [](const ConfigValue& v,
+                       RouteRule& r) { assign(r.short_below, read_integer(v, 1, kLongestTerm)); }},
 };
 
 }  // namespace
 
 void read_passenger(const ConfigValue& value, Config& config) {
-  read_targets<PassengerTarget>(value, config, kPassengerFields, check_passenger,
-                                config.passenger);
+  read_targets<PassengerTarget>(value, config, kPassengerFields, check_passenger, config.passenger);
 }
 
 void read_routes(const ConfigValue& value, Config& config) {

@@ -43,9 +43,9 @@ Cores find_cores(const std::string& proc, bool& cut) {
     const auto arguments = process_arguments(proc, pid);
     if (arguments.empty()) continue;
     const bool four = name.starts_with("PassengerHelper");
-    const bool core = arguments[0] == "Passenger core" ||
-                      (base_name(arguments[0]) == "PassengerAgent" && arguments.size() > 1 &&
-                       arguments[1] == "core");
+    const bool core =
+        arguments[0] == "Passenger core" || (base_name(arguments[0]) == "PassengerAgent" &&
+                                             arguments.size() > 1 && arguments[1] == "core");
     if (!core && !four) continue;
     out.first_pid = out.count++ == 0 ? pid : out.first_pid;
     out.container = out.container || process_status(proc, pid).container;
@@ -91,12 +91,14 @@ class PassengerDiscoverer {
     if (!found_.passenger.empty() || cores.count == 0) return;
     const std::string who = "Passenger (pid " + std::to_string(cores.first_pid) + ")";
     if (cores.four) {
-      problem(who + " is of version 4, which has no API: set passenger: [{ status_command: [sudo, "
-                    "-n, passenger-status] }], and as root: echo 'lagwatch ALL=(root) NOPASSWD: "
-                    "/usr/bin/passenger-status' > /etc/sudoers.d/lagwatch");
+      problem(who +
+              " is of version 4, which has no API: set passenger: [{ status_command: [sudo, "
+              "-n, passenger-status] }], and as root: echo 'lagwatch ALL=(root) NOPASSWD: "
+              "/usr/bin/passenger-status' > /etc/sudoers.d/lagwatch");
     } else if (cores.container) {
-      problem(who + " runs in a container: run lagwatch there, or put its "
-                    "PassengerInstanceRegistryDir where both see it and name that as registry");
+      problem(who +
+              " runs in a container: run lagwatch there, or put its "
+              "PassengerInstanceRegistryDir where both see it and name that as registry");
     } else {
       problem(who + " runs, and its instance directory is not seen by user " + user_ +
               ": it is in the private /tmp of its unit, or was deleted (then restart it); " +
@@ -115,9 +117,8 @@ class PassengerDiscoverer {
     const bool usual = std::find(std::begin(kUsualRegistries), std::end(kUsualRegistries),
                                  registry) != std::end(kUsualRegistries);
     const std::string shown = usual ? "" : registry;
-    const bool known =
-        std::any_of(found_.passenger.begin(), found_.passenger.end(),
-                    [&](const auto& one) { return one.registry == shown; });
+    const bool known = std::any_of(found_.passenger.begin(), found_.passenger.end(),
+                                   [&](const auto& one) { return one.registry == shown; });
     if (known) return;
     const size_t number = found_.passenger.size() + 1;
     DiscoveredPassenger& target = found_.passenger.emplace_back();
@@ -125,20 +126,20 @@ class PassengerDiscoverer {
     target.registry = shown;
     const std::string password = directory + "/read_only_admin_password.txt";
     if (geteuid() == 0 || access((options_.root + password).c_str(), R_OK) == 0) {
-      target.notes.push_back("lagwatch asks with the rights of user " + user_ +
-                             "; with fewer it needs an account: " +
-                             std::string(kPassengerAccountFix));
+      target.notes.push_back(
+          "lagwatch asks with the rights of user " + user_ +
+          "; with fewer it needs an account: " + std::string(kPassengerAccountFix));
     } else {
-      target.notes.push_back("user " + user_ + " needs an account of its API: " +
-                             std::string(kPassengerAccountFix));
+      target.notes.push_back("user " + user_ +
+                             " needs an account of its API: " + std::string(kPassengerAccountFix));
     }
   }
 
   // "/tmp/passenger.X" of a unit with PrivateTmp, as others see it; empty: it is not seen.
   std::string in_private_tmp(const std::string& instance) const {
     if (!instance.starts_with("/tmp/")) return {};
-    for (const std::string& name : list_directory(options_.root + "/tmp").value_or(
-             std::vector<std::string>{})) {
+    for (const std::string& name :
+         list_directory(options_.root + "/tmp").value_or(std::vector<std::string>{})) {
       if (!name.starts_with("systemd-private-")) continue;
       const std::string directory = "/tmp/" + name + instance;
       if (is_directory(options_.root + directory)) return directory;

@@ -5,6 +5,7 @@ queues that are full, cores that hang, die, drain and are two at a time."""
 import itertools
 import json
 import os
+import signal
 
 from lab.passenger import ACCOUNT, App, Limits, PassengerApache
 from lab.process import Unavailable, wait_until
@@ -14,6 +15,7 @@ from lab.web_record import hold, pool_value, queued, send, silence
 from integration.support import (
     SANITIZED,
     WithLab,
+    cli,
     duration,
     failing,
     fds_at_rest,
@@ -199,6 +201,16 @@ class Faults(WithPassenger):
         server.start()
         self.wait(agent, lambda m: instances(m) == {"live": 1, "stale": 1}, "back", 30)
 
+    def test_a_stop_with_long_requests_is_a_stop(self):
+        server = self.server()
+        agent = self.watch(server)
+        hold(self.lab, server, 2, SLOW)
+        self.wait(agent, lambda m: inflight(m, state="running") == 2, "they run")
+        server.child.signal(signal.SIGTERM)  # Apache waits some 10 s for its own
+        self.wait(agent, lambda m: failing(m, NAME) == "refused", "it is being stopped", 30)
+        self.assertIn("being stopped", agent.log())
+        self.assertNotIn("reason=hung", agent.log())
+
     def test_an_application_that_does_not_spawn(self):
         server = self.server()
         agent = self.watch(server)
@@ -241,8 +253,10 @@ class Permission(WithPassenger):
             timeout=duration(TIMEOUT),
         )
         self.wait(agent, lambda m: failing(m, NAME) == "permission", "it may not ask")
-        log = agent.log()
-        self.assertIn("core_api_server_authorizations", log)
+        self.assertIn("core_api_server_authorizations", agent.log())
+        found = cli(self.lab, "discover").out
+        self.assertIn(f'registry: "{server.registry}"', found)
+        self.assertIn("needs an account of its API", found)
         # As the fix says: a password file of root's, the line, a reload, the setting.
         server.account = (ACCOUNT, "0123456789abcdef01234567")
         server.reload()

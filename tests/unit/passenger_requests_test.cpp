@@ -32,13 +32,14 @@ TEST(PassengerRequests, QueuedOnesBelongToTheGroupThatTheirHostRunsIn) {
   EXPECT_EQ(ages({queued}), (Lines{name + "\"blog\"} 0", name + "\"shop\"} 8"}));
   EXPECT_EQ(scene.out->inflight->requests.at(0).group, "shop");
   // A host with two groups tells nothing.
-  EXPECT_EQ(ages({running, {.state = "WAITING_FOR_APP_OUTPUT", .host = "shop", .gupid = "q"},
-                  queued}),
-            Lines{});
+  EXPECT_EQ(
+      ages({running, {.state = "WAITING_FOR_APP_OUTPUT", .host = "shop", .gupid = "q"}, queued}),
+      Lines{});
 }
 
 TEST(PassengerRequests, ARouteThatIsIdleIsZeroAndItsShareOfThePoolIsKnown) {
-  Scene scene({.routes = {{.name = "search", .match = "^/search", .query_param = "q", .short_below = 3}}});
+  Scene scene(
+      {.routes = {{.name = "search", .match = "^/search", .query_param = "q", .short_below = 3}}});
   Instance& one = scene.add("a", 1);
   one.bodies["/pool.xml"] = pool_xml(group_xml("shop", process_xml("p", 0, 1)), 4);
   one.bodies["/server.json"] = server_json(
@@ -55,8 +56,10 @@ TEST(PassengerRequests, ARouteThatIsIdleIsZeroAndItsShareOfThePoolIsKnown) {
   EXPECT_EQ(value("passenger_route_pool_share" + search + "}"), "0.25");
   EXPECT_EQ(value("passenger_short_query_requests" + search + ",state=\"running\"}"), "1");
   EXPECT_EQ(value("passenger_short_query_requests" + search + ",state=\"queued\"}"), "0");
-  EXPECT_EQ(value("passenger_requests_older_than{target=\"t\",state=\"running\",threshold=\"30\"}"), "1");
-  EXPECT_EQ(value("passenger_requests_older_than{target=\"t\",state=\"running\",threshold=\"60\"}"), "0");
+  EXPECT_EQ(value("passenger_requests_older_than{target=\"t\",state=\"running\",threshold=\"30\"}"),
+            "1");
+  EXPECT_EQ(value("passenger_requests_older_than{target=\"t\",state=\"running\",threshold=\"60\"}"),
+            "0");
   EXPECT_EQ(value("passenger_oldest_request_age_seconds" + search + ",state=\"running\"}"), "31");
   EXPECT_EQ(scene.out->inflight->requests.at(0).path, "/search");
   EXPECT_TRUE(scene.out->inflight->requests.at(0).short_query);
@@ -65,7 +68,9 @@ TEST(PassengerRequests, ARouteThatIsIdleIsZeroAndItsShareOfThePoolIsKnown) {
   ASSERT_FALSE(scene.collect(passenger_requests));
   EXPECT_EQ(value("passenger_requests_in_flight" + search + ",state=\"running\"}"), "0");
   EXPECT_EQ(value("passenger_oldest_request_age_seconds" + search + ",state=\"running\"}"), "0");
-  EXPECT_EQ(value("passenger_requests_in_flight{target=\"t\",route=\"/upload\",state=\"receiving\"}"), "0");
+  EXPECT_EQ(
+      value("passenger_requests_in_flight{target=\"t\",route=\"/upload\",state=\"receiving\"}"),
+      "0");
 }
 
 TEST(PassengerRequests, TheOldestThousandAreKept) {
