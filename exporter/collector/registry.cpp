@@ -4,6 +4,7 @@
 namespace lagwatch {
 
 extern const Collector agent;
+extern const Collector apache;
 extern const Collector haproxy;
 extern const Collector host;
 extern const Collector postgres_node;
@@ -19,6 +20,7 @@ extern const Collector postgres_files;
 extern const Collector postgres_wal;
 extern const Collector postgres_archive_status;
 extern const Collector postgres_settings;
+extern const Collector probe;
 
 namespace {
 constexpr const Collector* kCollectors[] = {
@@ -36,6 +38,8 @@ constexpr const Collector* kCollectors[] = {
     &postgres_wal,
     &postgres_archive_status,
     &postgres_settings,
+    &apache,
+    &probe,
     &host,
     &agent,
 };

@@ -11,9 +11,11 @@
 
 #include "base/clock.h"
 #include "collector/agent.h"
+#include "collector/apache.h"
 #include "collector/haproxy.h"
 #include "collector/host.h"
 #include "collector/postgres.h"
+#include "collector/probe.h"
 #include "scrape/options.h"
 
 namespace lagwatch {
@@ -21,6 +23,16 @@ namespace lagwatch {
 struct HaproxyTarget {
   TargetOptions target;
   HaproxyOptions haproxy;
+};
+
+struct ApacheTarget {
+  TargetOptions target;
+  ApacheOptions apache;
+};
+
+struct ProbeTarget {
+  TargetOptions target;
+  ProbeOptions probe;
 };
 
 struct AgentTarget {
@@ -45,7 +57,11 @@ struct Config {
   std::optional<std::vector<HaproxyTarget>> haproxy;
   std::optional<std::vector<PostgresTarget>> postgres;
 
-  std::optional<std::vector<AgentTarget>> agents;  // never discovered
+  std::optional<std::vector<ApacheTarget>> apache;
+
+  // Never discovered.
+  std::optional<std::vector<AgentTarget>> agents;
+  std::optional<std::vector<ProbeTarget>> probes;
 
   TargetOptions host_target;  // name "host" unless the configuration says otherwise
   HostOptions host;
