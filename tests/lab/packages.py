@@ -49,12 +49,13 @@ def cache_directory():
     return Path(base) / "lagwatch-tests"
 
 
-def unpacked(title, package, unpack):
+def unpacked(title, package, unpack, mark=""):
     """The directory of a fetched server, made under a lock. `title` is "postgres 9.3": of messages
     and, with a dash, of the directory. unpack(archive, work): unpacks the checked file somewhere in
-    the directory `work` and returns the directory that is to be kept."""
+    the directory `work` and returns the directory that is to be kept. mark: what else it is made
+    of."""
     base = cache_directory()
-    home = base / f"{title.replace(' ', '-')}-{package.sha256[:12]}"
+    home = base / f"{title.replace(' ', '-')}-{package.sha256[:12]}{mark}"
     if home.is_dir():  # it is moved there when all of it is ready
         return home
     try:
