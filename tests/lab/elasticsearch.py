@@ -240,8 +240,8 @@ class ElasticsearchCluster:
 
     def __init__(self, lab, version="8.19", nodes=3, name="search", hosts=None, **more):
         self.nodes = [
-            Elasticsearch(lab, version, f"{name}{number + 1}", (hosts or [LOCAL] * nodes)[number], **more)
-            for number in range(nodes)
+            Elasticsearch(lab, version, f"{name}{number}", host, **more)
+            for number, host in enumerate(hosts or [LOCAL] * nodes, 1)
         ]
         for one in self.nodes:
             one.seeds = [other.transport for other in self.nodes]

@@ -3,8 +3,8 @@
 each runs on.
 
 They are the distributions that Elastic publishes for tests of plugins: the real server, few
-modules. Those of 8 and 9 do not answer `GET /`: java/RootPlugin.java is compiled into them. What
-cannot be had is `Unavailable("elasticsearch 7.17: reason")`."""
+modules. Those of 8 and 9 do not answer `GET /` and cannot make API keys: java/LabPlugin.java is
+compiled into them. What cannot be had is `Unavailable("elasticsearch 7.17: reason")`."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ from .process import Unavailable
 
 WHOLE = "org.elasticsearch.distribution.zip"  # with all modules
 JAVA_HOMES = Path("/usr/lib/jvm")
-ROOT_PLUGIN = Path(__file__).parent / "java" / "RootPlugin.java"
+PLUGIN = Path(__file__).parent / "java" / "LabPlugin.java"
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ def binaries(version):
     release = RELEASES[version]
     title = f"elasticsearch {version}"
     java = java_home(title, *release.java)
-    own_root = int(version.partition(".")[0]) >= 8
-    mark = "-" + hashlib.sha256(ROOT_PLUGIN.read_bytes()).hexdigest()[:8] if own_root else ""
+    ours = int(version.partition(".")[0]) >= 8
+    mark = "-" + hashlib.sha256(PLUGIN.read_bytes()).hexdigest()[:8] if ours else ""
     home = packages.unpacked(
-        title, release.package, lambda *where: unpack(release, java, own_root, *where), mark
+        title, release.package, lambda *where: unpack(release, java, ours, *where), mark
     )
     return Binaries(version, release.version, home, java)
 
@@ -117,7 +117,7 @@ def java_home(title, oldest, newest):
     return found[usable[0]]
 
 
-def unpack(release, java, own_root, archive, work):
+def unpack(release, java, ours, archive, work):
     """Unpacks a distribution. Its directory."""
     with zipfile.ZipFile(archive) as file:
         file.extractall(work / "tree")
@@ -125,32 +125,32 @@ def unpack(release, java, own_root, archive, work):
     for program in (home / "bin").iterdir():
         program.chmod(0o755)
     (home / "plugins").mkdir(exist_ok=True)
-    if own_root:
-        add_root(home, release, java)
+    if ours:
+        add_plugin(home, release, java)
     return home
 
 
-def add_root(home, release, java):
-    """Compiles RootPlugin into a module of the server. ValueError when it does not compile."""
-    module = home / "modules" / "lab-root"
+def add_plugin(home, release, java):
+    """Compiles LabPlugin into a module of the server. ValueError when it does not compile."""
+    module = home / "modules" / "lab"
     classes = home / "classes"
     module.mkdir()
     classes.mkdir()
-    argv = [java / "bin" / "javac", "-nowarn", "-cp", f"{home}/lib/*", "-d", classes, ROOT_PLUGIN]
+    argv = [java / "bin" / "javac", "-nowarn", "-cp", f"{home}/lib/*", "-d", classes, PLUGIN]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode != 0:
-        raise ValueError(f"{ROOT_PLUGIN.name} does not compile: {done.stderr[-300:]}")
-    with zipfile.ZipFile(module / "lab-root.jar", "w") as jar:
+        raise ValueError(f"{PLUGIN.name} does not compile: {done.stderr[-300:]}")
+    with zipfile.ZipFile(module / "lab.jar", "w") as jar:
         for one in sorted(classes.glob("*.class")):
             jar.write(one, one.name)
     shutil.rmtree(classes)
     settings = {
-        "description": "GET /",
+        "description": "what the distribution lacks",
         "version": release.version,
-        "name": "lab-root",
+        "name": "lab",
         "java.version": release.java[0],
         "elasticsearch.version": release.version,
-        "classname": "RootPlugin",
+        "classname": "LabPlugin",
     }
     text = "".join(f"{key}={value}\n" for key, value in settings.items())
     (module / "plugin-descriptor.properties").write_text(text, encoding="utf-8")

@@ -123,13 +123,13 @@ class Faults:
     @contextlib.contextmanager
     def read_only(self):
         """The index takes no writes, by the block that is set at the flood stage of a disk."""
-        block = "index.blocks.read_only_allow_delete" if self.number >= 600 else "index.blocks.read_only"
+        block = "index.blocks.read_only" + ("_allow_delete" if self.number >= 600 else "")
         self.ask("PUT", f"/{INDEX}/_settings", {block: True})
         try:
             yield
         finally:
             with contextlib.suppress(OSError):  # the server may be gone
-                self.put(f"/{INDEX}/_settings", {block: None if self.number >= 600 else False})
+                self.put(f"/{INDEX}/_settings", {block: False})
 
     def write(self, timeout=10.0):
         """The Response to one product that is written."""
