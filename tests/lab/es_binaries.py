@@ -4,7 +4,8 @@ each runs on.
 
 They are the distributions that Elastic publishes for tests of plugins: the real server, few
 modules. Those of 8 and 9 do not answer `GET /` and cannot make API keys: java/LabPlugin.java is
-compiled into them. What cannot be had is `Unavailable("elasticsearch 7.17: reason")`."""
+compiled into them. 2.4 starts by java/Launch.java. 1.x needs Java 8. What cannot be had is
+`Unavailable("elasticsearch 7.17: reason")`."""
 
 import hashlib
 import os
@@ -23,6 +24,7 @@ from .process import Unavailable
 WHOLE = "org.elasticsearch.distribution.zip"  # with all modules
 JAVA_HOMES = Path("/usr/lib/jvm")
 PLUGIN = Path(__file__).parent / "java" / "LabPlugin.java"
+LAUNCHER = Path(__file__).parent / "java" / "Launch.java"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,12 @@ class Release:
 
 
 RELEASES = {
+    "2.4": Release(
+        "2.4.6",
+        (8, 17),
+        "13473542568a1805c9daf0bd97a3910746cd1922d2b283578dbc3bcef605cbcb",
+        WHOLE,
+    ),
     "5.6": Release(
         "5.6.16",
         (8, 17),
@@ -83,9 +91,27 @@ class Binaries:
         major, minor = map(int, self.version.split("."))
         return major * 100 + minor
 
-    @property
-    def program(self):
-        return self.home / "bin" / "elasticsearch"
+    def argv(self, config):
+        """The command that starts a node with the files in `config`, in the environment that
+        env() gives."""
+        program = self.home / "bin" / "elasticsearch"
+        if self.number >= 600:
+            return [program]
+        if self.number >= 500:
+            return [program, f"-Epath.conf={config}"]
+        options = (config / "jvm.options").read_text(encoding="utf-8").split()
+        paths = [f"-Des.path.home={self.home}", f"-Des.path.conf={config}"]
+        classes = ["-cp", f"{self.home}/launcher:{self.home}/lib/*"]
+        return [self.java / "bin" / "java", *options, *paths, *classes, "Launch"]
+
+    def env(self, config):
+        """JAVA_HOME is read before 7.12, ES_JVM_OPTIONS before 6."""
+        return {
+            "ES_PATH_CONF": str(config),
+            "ES_JVM_OPTIONS": str(config / "jvm.options"),
+            "ES_JAVA_HOME": str(self.java),
+            "JAVA_HOME": str(self.java),
+        }
 
 
 @cache
@@ -96,10 +122,10 @@ def binaries(version):
     release = RELEASES[version]
     title = f"elasticsearch {version}"
     java = java_home(title, *release.java)
-    ours = int(version.partition(".")[0]) >= 8
-    mark = "-" + hashlib.sha256(PLUGIN.read_bytes()).hexdigest()[:8] if ours else ""
+    source = added(release)
+    mark = "-" + hashlib.sha256(source.read_bytes()).hexdigest()[:8] if source else ""
     home = packages.unpacked(
-        title, release.package, lambda *where: unpack(release, java, ours, *where), mark
+        title, release.package, lambda *where: unpack(release, java, *where), mark
     )
     return Binaries(version, release.version, home, java)
 
@@ -117,7 +143,13 @@ def java_home(title, oldest, newest):
     return found[usable[0]]
 
 
-def unpack(release, java, ours, archive, work):
+def added(release):
+    """The source that is compiled into a release, or None."""
+    major = int(release.version.partition(".")[0])
+    return LAUNCHER if major < 5 else PLUGIN if major >= 8 else None
+
+
+def unpack(release, java, archive, work):
     """Unpacks a distribution. Its directory."""
     with zipfile.ZipFile(archive) as file:
         file.extractall(work / "tree")
@@ -125,21 +157,28 @@ def unpack(release, java, ours, archive, work):
     for program in (home / "bin").iterdir():
         program.chmod(0o755)
     (home / "plugins").mkdir(exist_ok=True)
-    if ours:
+    if added(release) is PLUGIN:
         add_plugin(home, release, java)
+    elif added(release) is LAUNCHER:
+        compiled(LAUNCHER, home, java, home / "launcher")
     return home
 
 
+def compiled(source, home, java, classes):
+    """Compiles a source against a server into `classes`. ValueError when it does not compile."""
+    classes.mkdir()
+    argv = [java / "bin" / "javac", "-nowarn", "-cp", f"{home}/lib/*", "-d", classes, source]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode != 0:
+        raise ValueError(f"{source.name} does not compile: {done.stderr[-300:]}")
+
+
 def add_plugin(home, release, java):
-    """Compiles LabPlugin into a module of the server. ValueError when it does not compile."""
+    """Compiles LabPlugin into a module of the server."""
     module = home / "modules" / "lab"
     classes = home / "classes"
     module.mkdir()
-    classes.mkdir()
-    argv = [java / "bin" / "javac", "-nowarn", "-cp", f"{home}/lib/*", "-d", classes, PLUGIN]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-    if done.returncode != 0:
-        raise ValueError(f"{PLUGIN.name} does not compile: {done.stderr[-300:]}")
+    compiled(PLUGIN, home, java, classes)
     with zipfile.ZipFile(module / "lab.jar", "w") as jar:
         for one in sorted(classes.glob("*.class")):
             jar.write(one, one.name)

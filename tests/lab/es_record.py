@@ -15,6 +15,8 @@ from .process import Lab, LabError, Unavailable, wait_until
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "elasticsearch"
 DOCUMENTS = 20_000
+QUEUE = 10
+WAIT = 180.0  # seconds until the last of the queued searches has its answer
 CLUSTERS = ("6.8", "7.17", "8.19", "9.1")
 METRICS = "indices,jvm,thread_pool,process,breaker,http,fs"
 INDEX_METRICS = "search,indexing,refresh,merge,docs"
@@ -86,13 +88,13 @@ class Recorder:
         """Asks everything in the order of the requests; `without`: files that are not asked."""
         for file, path in self.requests.items():
             if file not in without:
-                self.keep(case, file, server.get(path, timeout=60))
+                self.keep(case, file, server.get(path, timeout=WAIT))
         print(f"{self.version}/{case}", flush=True)
 
 
 def record_one(lab, version):
     """The cases of a node alone, each on what the ones before have left."""
-    server = Elasticsearch(lab, version, "one", **options(version)).start()
+    server = Elasticsearch(lab, version, "one", search_queue=QUEUE, **options(version)).start()
     recorder = Recorder(version, server.number)
     server.fill(DOCUMENTS)
     for _ in range(3):
@@ -102,9 +104,9 @@ def record_one(lab, version):
     with server.saturated(each=1.0):
         recorder.record("saturated", server)
     threads, queue = server.search
-    wait_until(lambda: not server.search_pool()["one"]["active"], 60, "its searches have ended")
+    wait_until(lambda: not server.search_pool()["one"]["active"], WAIT, "its searches have ended")
     clients = threads + queue + 20
-    with server.slow_searches(clients, each=1.5) as searches:
+    with server.slow_searches(clients, each=1.0) as searches:
         server.wait_search_pool(active=threads, queue=queue - threads, rejected=1)
         record_rejected(recorder, server)
     print(f"{version}: {clients} clients, {searches.clauses} clauses: {searches.statuses}")
@@ -119,11 +121,11 @@ def record_rejected(recorder, server):
     """The probe when the queue is full: it may find a place, so it is asked until it does not."""
 
     def refused():
-        response = server.get(recorder.requests["probe.json"], timeout=60)
+        response = server.get(recorder.requests["probe.json"], timeout=WAIT)
         return response if response.status != 200 else None
 
     recorder.record("rejected", server, without=("probe.json",))
-    response = wait_until(refused, 60, "a search is rejected")
+    response = wait_until(refused, WAIT, "a search is rejected")
     recorder.keep("rejected", "probe.json", response)
 
 

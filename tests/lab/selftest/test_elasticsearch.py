@@ -183,5 +183,5 @@ class Fetching(unittest.TestCase):
                 es_binaries.java_home("elasticsearch 9.1", 21, 25)
 
     def test_unknown_version(self):
-        with self.assertRaisesRegex(Unavailable, "^elasticsearch 4.2: the lab has only 5.6,"):
+        with self.assertRaisesRegex(Unavailable, "^elasticsearch 4.2: the lab has only 2.4,"):
             es_binaries.binaries("4.2")
