@@ -46,14 +46,15 @@ TASK_FIELDS = ("running_time_in_nanos", "action", "node", "cancellable", "cancel
 def requests(number):
     """{file: path} of what is asked of a server of this version."""
     metrics = METRICS + (",indexing_pressure" if number >= 709 else "")
-    fields = ",".join(f"tasks.{one}" for one in TASK_FIELDS)
+    grouped, prefix = ("&group_by=none", "tasks") if number >= 600 else ("", "nodes.*.tasks.*")
+    fields = ",".join(f"{prefix}.{one}" for one in TASK_FIELDS)
     found = {
         "root.json": "/",
         "health.json": "/_cluster/health?master_timeout=1s&timeout=1s",
         "nodes.json": f"/_nodes/stats/{metrics}/{INDEX_METRICS}?timeout=2s&filter_path={FILTER}",
         "nodes_full.json": "/_nodes/stats/indices,os,process,jvm,thread_pool,fs,transport,http,"
         "breaker?timeout=2s",
-        "tasks.json": f"/_tasks?actions={SEARCHES}&group_by=none&timeout=2s&filter_path={fields}",
+        "tasks.json": f"/_tasks?actions={SEARCHES}{grouped}&timeout=2s&filter_path={fields}",
     }
     if number >= 812:
         found["routes.json"] = (
@@ -104,17 +105,23 @@ def record_one(lab, version):
     with server.saturated(each=1.0):
         recorder.record("saturated", server)
     threads, queue = server.search
-    wait_until(lambda: not server.search_pool()["one"]["active"], WAIT, "its searches have ended")
+    wait_idle(server)
     clients = threads + queue + 20
     with server.slow_searches(clients, each=1.0) as searches:
         server.wait_search_pool(active=threads, queue=queue - threads, rejected=1)
         record_rejected(recorder, server)
     print(f"{version}: {clients} clients, {searches.clauses} clauses: {searches.statuses}")
+    wait_idle(server)
     with server.read_only():
         recorder.record("readonly", server)
         recorder.keep("readonly", "write.json", server.write())
     server.make_red()
     recorder.record("red", server)
+
+
+def wait_idle(server):
+    """Waits until no search is left, of clients that have left either."""
+    wait_until(lambda: not server.search_pool()["one"]["active"], WAIT, "its searches have ended")
 
 
 def record_rejected(recorder, server):
