@@ -164,7 +164,17 @@ class Elasticsearch(Faults):
 
     def kill9(self):
         """SIGKILL to all its processes; start() starts it again. Exit code."""
-        return self.child.kill()
+        code = self.child.kill()
+        # A zombie's last threads may hold its sockets for a moment.
+        wait_until(self._refuses, what=f"{self.name} refuses connections")
+        return code
+
+    def _refuses(self):
+        try:
+            self.connect(1).close()
+        except ConnectionRefusedError:
+            return True
+        return False
 
     def _close(self):  # before the child's own end, which would wait for it
         self.child.kill()
