@@ -63,8 +63,9 @@ skip() {
 configure_and_build() {
     local directory=$1 sanitizers=$2
     shift 2
+    # -g1: lines for the sanitizers' reports, and a third less to compile than -g.
     long_step cmake -S "$root" -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-O1 \
-        -DLAGWATCH_SANITIZE="$sanitizers" || return 1
+        -DCMAKE_CXX_FLAGS_DEBUG=-g1 -DLAGWATCH_SANITIZE="$sanitizers" || return 1
     long_step cmake --build "$directory" --target "$@"
 }
 
