@@ -29,7 +29,9 @@ class RealPrometheus(WithSite):
         self.wait_query('up{job="lagwatch"} == 1', lambda found: len(found) == 3, 30)
         self.wait_query('up{job="agent"} == 1', lambda found: len(found) == 1)
         self.wait_query('haproxy_up{job="lagwatch"} == 1', lambda found: len(found) == 2)
-        instances = {labels["instance"] for labels, _ in self.prometheus.query('up{job="lagwatch"}')}
+        instances = {
+            labels["instance"] for labels, _ in self.prometheus.query('up{job="lagwatch"}')
+        }
         self.assertEqual(len(instances), 3)
         # As dashboards and rules ask: a backend's servers, by target.
         expression = 'sum by (target) (haproxy_server_status{job="lagwatch",state="UP"})'

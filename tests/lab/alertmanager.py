@@ -89,8 +89,11 @@ class Receiver:
 
     def firing(self, path="/page", since=0.0):
         """Pages that say that something fires."""
-        return [one for one in self.pages if one.path == path and one.at >= since
-                and one.status == "firing"]
+        return [
+            one
+            for one in self.pages
+            if one.path == path and one.at >= since and one.status == "firing"
+        ]
 
     def wait_page(self, timeout=60.0, since=0.0, path="/page"):
         """The first page since then."""
