@@ -120,11 +120,11 @@ class Replay:
         self.targets = 2 + sum(len(kinds.get(one, ())) for one in ("passenger", "apache", "probes"))
 
     def wait_calm(self):
-        """Every target is seen, requests were counted by route, visitors are well for a while."""
+        """Every target is seen, applications run, visitors are well for a while."""
         self.prometheus.wait_query(
             "lagwatch_target_up == 1", lambda found: len(found) == self.targets, 90
         )
-        self.prometheus.wait_query("passenger_requests_in_flight", len, 60)
+        self.prometheus.wait_query("passenger_app_group_queue_limit", len, 60)
         self.prometheus.wait_query('elasticsearch_probe_success{probe="search"} == 1', len, 60)
         began = time.monotonic()
         wait_until(
