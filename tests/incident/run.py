@@ -72,11 +72,14 @@ def judge(outcome, checks, interval):
 def judge_words(name, outcome, checks, page):
     """The cause that the page names, and no other."""
     coupled = outcome.variant == "coupled" and outcome.replay == "hang"
-    wanted = "elasticsearch" if outcome.replay == "hang" else "route"
+    wanted = {"elasticsearch"} if outcome.replay == "hang" else {"route"}
     if coupled:
-        wanted = "elasticsearch_coupled_health_check"
-    checks.check(f"{name}.cause", page.firing("cause") == [wanted], page.firing("cause"))
-    named = "Elasticsearch" if outcome.replay == "hang" else "route search"
+        wanted = {"elasticsearch_coupled_health_check"}
+    elif outcome.variant == "remediated":
+        wanted.add("elasticsearch")  # searches give up before they hold the pool
+    causes = page.firing("cause")
+    checks.check(f"{name}.cause", len(causes) == 1 and causes[0] in wanted, causes)
+    named = "route search" if causes == ["route"] else "Elasticsearch"
     checks.check(f"{name}.names_it", named in page.summary, page.summary)
     checks.check(f"{name}.coupled_or_not", (WORDS in page.text) == coupled, page.text)
     if outcome.variant == "remediated":
