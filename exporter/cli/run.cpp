@@ -86,11 +86,16 @@ class Rediscovery {
   static std::vector<std::string> keys_of(const DiscoveredPostgres& one) { return {one.dsn}; }
   static std::vector<std::string> keys_of(const DiscoveredApache& one) { return {one.url}; }
 
+  static std::vector<std::string> keys_of(const DiscoveredPassenger& one) {
+    return {passenger_key(one)};
+  }
+
   // Calls `visit` with the list of each kind, a pointer to member.
   template <typename Visit>
   static void each_kind(Visit visit) {
     visit(&Discovery::haproxy);
     visit(&Discovery::postgres);
+    visit(&Discovery::passenger);
     visit(&Discovery::apache);
   }
 
@@ -121,6 +126,10 @@ class Rediscovery {
     }
     remember(fresh);
     arm();
+  }
+
+  static std::string passenger_key(const DiscoveredPassenger& passenger) {
+    return "passenger " + passenger.registry;
   }
 
   Session& session_;

@@ -11,7 +11,7 @@
 namespace lagwatch {
 namespace {
 
-const Kind* const kKinds[] = {&kHaproxyKind, &kPostgresKind, &kApacheKind,
+const Kind* const kKinds[] = {&kHaproxyKind, &kPostgresKind, &kPassengerKind, &kApacheKind,
                               &kProbeKind,   &kHostKind,     &kAgentKind};
 
 std::vector<const Collector*> collectors_of(const Kind& kind) {
@@ -83,6 +83,22 @@ ApacheTarget discovered(const DiscoveredApache& found, const Config& config) {
   out.target = target_defaults(config, found.name);
   out.apache.url = found.url;
   return out;
+}
+
+PassengerTarget discovered(const DiscoveredPassenger& found, const Config& config) {
+  PassengerTarget out;
+  out.target = target_defaults(config, found.name);
+  out.passenger.registry = found.registry;
+  return out;
+}
+
+std::unique_ptr<State> passenger_state_of(PassengerTarget& target, const Config& config) {
+  PassengerOptions& options = target.passenger;
+  options.routes = config.routes;
+  // Three of the intervals at which its timer should write it.
+  options.status_max_age = std::max<Duration>(
+      options.status_max_age, 3 * target.target.interval.value_or(kDefaultInterval));
+  return make_passenger_state(std::move(options));
 }
 
 // What the configuration names of a kind, else what discovery found of it.
@@ -164,6 +180,10 @@ std::vector<TargetSpec> make_targets(const Config& config, const Discovery* foun
     add(kApacheKind, one.target, make_apache_state(std::move(one.apache)));
   for (ProbeTarget one : config.probes.value_or(std::vector<ProbeTarget>{}))
     add(kProbeKind, one.target, make_probe_state(std::move(one.probe)));
+  for (PassengerTarget& one : wanted(config.passenger, found, &Discovery::passenger, config)) {
+    auto state = passenger_state_of(one, config);
+    add(kPassengerKind, one.target, std::move(state));
+  }
   add_agents(config, specs);
   if (host.enabled)
     specs.push_back(spec_of(kHostKind, config.host_target, make_host_state(std::move(host))));

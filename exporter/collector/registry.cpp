@@ -7,6 +7,9 @@ extern const Collector agent;
 extern const Collector apache;
 extern const Collector haproxy;
 extern const Collector host;
+extern const Collector passenger_pool;
+extern const Collector passenger_requests;
+extern const Collector passenger_settings;
 extern const Collector postgres_node;
 extern const Collector postgres_replication;
 extern const Collector postgres_wal_receiver;
@@ -40,6 +43,9 @@ constexpr const Collector* kCollectors[] = {
     &postgres_settings,
     &apache,
     &probe,
+    &passenger_pool,
+    &passenger_requests,
+    &passenger_settings,
     &host,
     &agent,
 };

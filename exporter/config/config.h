@@ -14,6 +14,7 @@
 #include "collector/apache.h"
 #include "collector/haproxy.h"
 #include "collector/host.h"
+#include "collector/passenger.h"
 #include "collector/postgres.h"
 #include "collector/probe.h"
 #include "scrape/options.h"
@@ -45,6 +46,11 @@ struct PostgresTarget {
   PostgresOptions postgres;
 };
 
+struct PassengerTarget {
+  TargetOptions target;
+  PassengerOptions passenger;  // without routes: those are Config::routes
+};
+
 // The DSN and what of it others must know.
 void set_dsn(PostgresOptions& options, const std::string& dsn);
 
@@ -56,6 +62,9 @@ struct Config {
   // Absent: not named in the file, so discovery fills it. Empty: turned off.
   std::optional<std::vector<HaproxyTarget>> haproxy;
   std::optional<std::vector<PostgresTarget>> postgres;
+  std::optional<std::vector<PassengerTarget>> passenger;
+
+  std::vector<RouteRule> routes;  // how all targets group request paths, first match wins
 
   std::optional<std::vector<ApacheTarget>> apache;
 

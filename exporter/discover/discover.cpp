@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "discover/apache_discovery.h"
 #include "discover/haproxy_discovery.h"
+#include "discover/passenger_discovery.h"
 #include "discover/postgres_discovery.h"
 
 namespace lagwatch {
@@ -63,6 +64,21 @@ void append_postgres(std::string& out, const Discovery& discovery) {
       "Without a postgres setting lagwatch goes on looking; \"postgres: []\" turns that off.");
 }
 
+// Most hosts have none: nothing is said then.
+void append_passenger(std::string& out, const Discovery& discovery) {
+  for (const DiscoveredPassenger& passenger : discovery.passenger) {
+    out += &passenger == &discovery.passenger.front() ? "passenger:\n" : "";
+    for (const std::string& note : passenger.notes) append_comment(out, "  ", note);
+    out += "  - name: ";
+    append_json_string(out, passenger.name);
+    out += "\n";
+    if (passenger.registry.empty()) continue;
+    out += "    registry: ";
+    append_json_string(out, passenger.registry);
+    out += "\n";
+  }
+}
+
 void append_apaches(std::string& out, const Discovery& discovery) {
   if (!discovery.apache.empty()) out += "apache:\n";
   for (const DiscoveredApache& apache : discovery.apache) {
@@ -81,6 +97,7 @@ Discovery discover(const DiscoverOptions& options) {
   Discovery found;
   discover_haproxys(options, found);
   discover_postgres(options, found);
+  discover_passenger(options, found);
   discover_apaches(options, found);
   return found;
 }
@@ -92,6 +109,7 @@ std::string to_yaml(const Discovery& discovery) {
       "What lagwatch discover found on this host. To keep it: /etc/lagwatch/lagwatch.yml.");
   append_haproxys(out, discovery);
   append_postgres(out, discovery);
+  append_passenger(out, discovery);
   append_apaches(out, discovery);
   for (const std::string& note : discovery.notes) append_comment(out, "", note);
   for (const std::string& problem : discovery.problems)
