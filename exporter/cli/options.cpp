@@ -87,7 +87,8 @@ std::optional<Loaded> load(const CommonOptions& options) {
   } else {
     loaded.config = parse_config("defaults", "").config;
   }
-  if (!loaded.config.haproxy || !loaded.config.postgres || !loaded.config.passenger)
+  const Config& config = loaded.config;
+  if (!config.haproxy || !config.postgres || !config.passenger || !config.apache)
     loaded.found = discover({});
   return loaded;
 }

@@ -4,6 +4,7 @@
 namespace lagwatch {
 
 extern const Collector agent;
+extern const Collector apache;
 extern const Collector haproxy;
 extern const Collector host;
 extern const Collector passenger_pool;
@@ -22,6 +23,7 @@ extern const Collector postgres_files;
 extern const Collector postgres_wal;
 extern const Collector postgres_archive_status;
 extern const Collector postgres_settings;
+extern const Collector probe;
 
 namespace {
 constexpr const Collector* kCollectors[] = {
@@ -39,6 +41,8 @@ constexpr const Collector* kCollectors[] = {
     &postgres_wal,
     &postgres_archive_status,
     &postgres_settings,
+    &apache,
+    &probe,
     &passenger_pool,
     &passenger_requests,
     &passenger_settings,

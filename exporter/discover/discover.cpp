@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/text.h"
+#include "discover/apache_discovery.h"
 #include "discover/haproxy_discovery.h"
 #include "discover/passenger_discovery.h"
 #include "discover/postgres_discovery.h"
@@ -78,6 +79,18 @@ void append_passenger(std::string& out, const Discovery& discovery) {
   }
 }
 
+void append_apaches(std::string& out, const Discovery& discovery) {
+  if (!discovery.apache.empty()) out += "apache:\n";
+  for (const DiscoveredApache& apache : discovery.apache) {
+    for (const std::string& note : apache.notes) append_comment(out, "  ", note);
+    out += "  - name: ";
+    append_json_string(out, apache.name);
+    out += "\n    url: ";
+    append_json_string(out, apache.url);
+    out += "\n";
+  }
+}
+
 }  // namespace
 
 Discovery discover(const DiscoverOptions& options) {
@@ -85,6 +98,7 @@ Discovery discover(const DiscoverOptions& options) {
   discover_haproxys(options, found);
   discover_postgres(options, found);
   discover_passenger(options, found);
+  discover_apaches(options, found);
   return found;
 }
 
@@ -96,6 +110,7 @@ std::string to_yaml(const Discovery& discovery) {
   append_haproxys(out, discovery);
   append_postgres(out, discovery);
   append_passenger(out, discovery);
+  append_apaches(out, discovery);
   for (const std::string& note : discovery.notes) append_comment(out, "", note);
   for (const std::string& problem : discovery.problems)
     append_comment(out, "", "Problem: " + problem);

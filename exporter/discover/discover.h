@@ -28,10 +28,18 @@ struct DiscoveredPassenger {
   std::vector<std::string> notes;  // what lets lagwatch in, and what would be better
 };
 
+// One Apache httpd found, as a target for the configuration.
+struct DiscoveredApache {
+  std::string name;  // "apache", "apache-8080"
+  std::string url;   // of mod_status, on loopback
+  std::vector<std::string> notes;
+};
+
 struct Discovery {
   std::vector<DiscoveredHaproxy> haproxy;
   std::vector<DiscoveredPostgres> postgres;
   std::vector<DiscoveredPassenger> passenger;
+  std::vector<DiscoveredApache> apache;
   std::vector<std::string> notes;  // what was seen and is as it should be, but no target
   // What was seen and may not be read or used, each with the line or command that allows it.
   std::vector<std::string> problems;
