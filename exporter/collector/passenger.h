@@ -50,6 +50,7 @@ struct QueueLimits {
   std::map<std::string, double> by_group;  // 0: unlimited
   std::optional<double> by_default;
   std::string known_for;  // the cores and groups they were asked for
+  std::string asked_for;
 };
 
 // What the collectors of one target know of it and of each other.

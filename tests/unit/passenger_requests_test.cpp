@@ -37,6 +37,18 @@ TEST(PassengerRequests, QueuedOnesBelongToTheGroupThatTheirHostRunsIn) {
       Lines{});
 }
 
+TEST(PassengerRequests, AreAskedForWhileThePoolIsBeingAsked) {
+  Scene scene;
+  scene.add("a", 1).bodies["/server.json"] = server_json({{.path = "/a"}});
+  ASSERT_FALSE(scene.collect(passenger_pool));
+  std::vector<Reply> listing{scene.answer(passenger_pool.begin(*scene.state).at(0))};
+  Output pool("target=\"t\"");
+  const Step step = passenger_pool.read(*scene.state, listing, golden::moment(), pool);
+  ASSERT_TRUE(std::holds_alternative<More>(step));
+  ASSERT_FALSE(scene.collect(passenger_requests));
+  EXPECT_EQ(scene.lines("passenger_clients_active").size(), 1U);
+}
+
 TEST(PassengerRequests, ARouteThatIsIdleIsZeroAndItsShareOfThePoolIsKnown) {
   Scene scene(
       {.routes = {{.name = "search", .match = "^/search", .query_param = "q", .short_below = 3}}});
