@@ -76,6 +76,7 @@ struct PassengerState : State {
   bool queued_without_group = false;    // some wait that belong to none of the groups
 
   std::vector<std::string> asked_cores;  // whose server.json is awaited, in the order of the asks
+  unsigned silences = 0;                 // of server.json, one after the other
   double active = 0;                     // clients of the last server.json
   QueueLimits limits;
 };

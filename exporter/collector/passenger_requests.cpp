@@ -42,6 +42,20 @@ Error too_slow(double requests) {
           "set a longer timeout for this target; each request takes the core about 1 ms to tell"};
 }
 
+// Once may be a core that has begun to drain, which passenger_pool will say.
+Step silent(PassengerState& passenger, Error error, Output& out) {
+  ++passenger.silences;
+  if (passenger.in_pool >= kMany) {
+    out.limit(too_slow(passenger.in_pool));
+    return Done{};
+  }
+  error.message = "server.json: connected, and no answer in time";
+  error.fix = "the core's API answers, what serves requests does not: see its log";
+  if (passenger.silences > 1) return error;
+  out.limit(std::move(error));
+  return Done{};
+}
+
 Error too_large() {
   return {Reason::kTooLarge,
           "server.json: more than " + std::to_string(kMaxBytes >> 20U) +
@@ -83,18 +97,13 @@ Step read_answers(PassengerState& passenger, std::span<Reply> replies, const Mom
     if (!reply.ok()) return reply.error();
     const HttpDetail& http = *reply->http;
     if (has_gone(http)) continue;
-    if (http.failure) {
-      if (http.failure->reason == Reason::kTooLarge) {
-        out.limit(too_large());
-        return Done{};
-      }
-      if (is_silent(http.failure->reason) && passenger.in_pool >= kMany) {
-        out.limit(too_slow(passenger.in_pool));
-        return Done{};
-      }
-      return Error{http.failure->reason, http.failure->message,
-                   "the core's API answers, what serves requests does not: see its log"};
+    if (http.failure && is_silent(http.failure->reason))
+      return silent(passenger, *http.failure, out);
+    if (http.failure && http.failure->reason == Reason::kTooLarge) {
+      out.limit(too_large());
+      return Done{};
     }
+    if (http.failure) return *http.failure;
     if (http.status == 401 || http.status == 403) {
       out.limit(denied_error("the requests in flight (server.json)"));
       return Done{};
@@ -109,6 +118,7 @@ Step read_answers(PassengerState& passenger, std::span<Reply> replies, const Mom
       passenger.begun.observe(passenger.asked_cores[i], *counts->begun, now.steady);
     ++told;
   }
+  passenger.silences = 0;
   if (told > 0) tally.write(out);
   return Done{};
 }

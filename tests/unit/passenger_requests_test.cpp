@@ -138,6 +138,8 @@ TEST(PassengerRequests, ManyThatAreNotToldInTimeAreNoHungCore) {
     one.failure = kHung;
     return scene.collect(passenger_requests);
   };
+  EXPECT_FALSE(after_queue(3));  // it may have begun to drain
+  EXPECT_EQ(scene.out->limits.size(), 1U);
   const auto error = after_queue(3);
   ASSERT_TRUE(error);
   EXPECT_EQ(error->reason, Reason::kHung);
