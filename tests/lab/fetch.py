@@ -27,15 +27,17 @@ class Response:
         return json.loads(self.body)
 
 
-def fetch(url, host=LOCAL, headers=None, timeout=5.0, method="GET", body=None):
-    """Fetches http://ip:port/path from `host`. `timeout` holds for connecting and for each
-    read."""
+def fetch(url, host=LOCAL, headers=None, timeout=5.0, method="GET", body=None, tls=None):
+    """Fetches http://ip:port/path from `host`, https:// with the SSLContext `tls`. `timeout` holds
+    for connecting and for each read."""
     parts = urlsplit(url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     connection = http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=timeout)
     started = time.monotonic()
     try:
         connection.sock = host.connect((parts.hostname, parts.port or 80), timeout)
+        if tls:
+            connection.sock = tls.wrap_socket(connection.sock, server_hostname=parts.hostname)
         connection.request(method, path, body=body, headers=headers or {})
         reply = connection.getresponse()
         raw = reply.read()

