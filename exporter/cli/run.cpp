@@ -84,6 +84,7 @@ class Rediscovery {
     for (const DiscoveredHaproxy& haproxy : found.haproxy)
       known_.insert(haproxy.sockets.begin(), haproxy.sockets.end());
     for (const DiscoveredPostgres& postgres : found.postgres) known_.insert(postgres.dsn);
+    for (const DiscoveredElasticsearch& one : found.elasticsearch) known_.insert(one.url);
   }
 
   void take(const Discovery& found) {
@@ -93,6 +94,9 @@ class Rediscovery {
     }
     for (const DiscoveredPostgres& postgres : found.postgres) {
       if (!known_.contains(postgres.dsn)) fresh.postgres.push_back(postgres);
+    }
+    for (const DiscoveredElasticsearch& one : found.elasticsearch) {
+      if (!known_.contains(one.url)) fresh.elasticsearch.push_back(one);
     }
     Config without_host = config_;
     without_host.host.enabled = false;
@@ -112,7 +116,7 @@ class Rediscovery {
   const Config& config_;
   std::string storage_path_;
   std::shared_ptr<LoopDoor> door_;
-  std::set<std::string> known_;  // sockets and DSNs
+  std::set<std::string> known_;  // sockets, DSNs, URLs
 };
 
 // What joins remember, kept over restarts: read at start, written once a minute and at the end.

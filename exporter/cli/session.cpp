@@ -11,7 +11,8 @@
 namespace lagwatch {
 namespace {
 
-const Kind* const kKinds[] = {&kHaproxyKind, &kPostgresKind, &kHostKind, &kAgentKind};
+const Kind* const kKinds[] = {&kHaproxyKind, &kPostgresKind, &kElasticsearchKind, &kHostKind,
+                              &kAgentKind};
 
 std::vector<const Collector*> collectors_of(const Kind& kind) {
   std::vector<const Collector*> out;
@@ -74,6 +75,14 @@ PostgresTarget discovered(const DiscoveredPostgres& found, const Config& config)
   PostgresTarget out;
   out.target = target_defaults(config, found.name);
   set_dsn(out.postgres, found.dsn);
+  return out;
+}
+
+ElasticsearchTarget discovered(const DiscoveredElasticsearch& found, const Config& config) {
+  ElasticsearchTarget out;
+  out.target = target_defaults(config, found.name);
+  out.elasticsearch.url = found.url;
+  out.elasticsearch.local_node = true;
   return out;
 }
 
@@ -152,6 +161,11 @@ std::vector<TargetSpec> make_targets(const Config& config, const Discovery* foun
   }
   for (PostgresTarget& one : wanted(config.postgres, found, &Discovery::postgres, config))
     add(kPostgresKind, one.target, make_postgres_state(std::move(one.postgres)));
+  for (ElasticsearchTarget& one :
+       wanted(config.elasticsearch, found, &Discovery::elasticsearch, config)) {
+    one.elasticsearch.timeout = one.target.timeout;
+    add(kElasticsearchKind, one.target, make_elasticsearch_state(std::move(one.elasticsearch)));
+  }
   add_agents(config, specs);
   if (host.enabled)
     specs.push_back(spec_of(kHostKind, config.host_target, make_host_state(std::move(host))));

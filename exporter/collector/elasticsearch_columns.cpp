@@ -33,7 +33,8 @@ constexpr Column kNode[] = {
           "Shard fetches that run now."),
     gauge("elasticsearch_search_open_contexts", "indices.search.open_contexts",
           "Search contexts that are open, scrolls among them: they hold memory and files."),
-    counter("elasticsearch_search_failed_total", "indices.search.query_failure_total",
+    counter("elasticsearch_search_failed_total",
+            "indices.search.query_failure|indices.search.query_failure_total",
             "Shard queries that failed (8.x+)."),
     counter("elasticsearch_indexing_failed_total", "indices.indexing.index_failed",
             "Documents that could not be indexed (2.x+)."),
@@ -155,19 +156,6 @@ constexpr Column kMemoryPool[] = {
 constexpr Schema kMemoryPoolSchema{kMemoryPoolLabels, kMemoryPool};
 constexpr std::string_view kMemoryPoolSources[] = {"jvm.mem.pools.*"};
 
-constexpr std::string_view kDiskLabels[] = {"cluster",        "host",         "name",
-                                            "es_master_node", "es_data_node", "es_ingest_node",
-                                            "es_client_node", "mount",        "path"};
-constexpr Column kDisk[] = {
-    gauge("elasticsearch_filesystem_data_available_bytes", "fs.data.*.available_in_bytes",
-          "Space Elasticsearch can use; below 5 % of the size indices become read-only."),
-    gauge("elasticsearch_filesystem_data_free_bytes", "fs.data.*.free_in_bytes", "Free space."),
-    gauge("elasticsearch_filesystem_data_size_bytes", "fs.data.*.total_in_bytes",
-          "Size of the file system."),
-};
-constexpr Schema kDiskSchema{kDiskLabels, kDisk};
-constexpr std::string_view kDiskSources[] = {"fs.data.*.mount", "fs.data.*.path"};
-
 constexpr std::string_view kPressureLabels[] = {"cluster", "host", "name", "indexing_pressure"};
 constexpr Column kPressure[] = {
     gauge("elasticsearch_indexing_pressure_current_all_in_bytes",
@@ -202,7 +190,6 @@ constexpr std::string_view kMainFilter =
     "nodes.*.thread_pool.search_*,nodes.*.thread_pool.write,nodes.*.thread_pool.bulk,"
     "nodes.*.thread_pool.index,nodes.*.thread_pool.get,nodes.*.thread_pool.management,"
     "nodes.*.breakers,nodes.*.http.current_open,nodes.*.http.total_opened,"
-    "nodes.*.fs.data.*_in_bytes,nodes.*.fs.data.mount,nodes.*.fs.data.path,"
     "nodes.*.indexing_pressure.memory.current.all_in_bytes,"
     "nodes.*.indexing_pressure.memory.total.*_rejections,"
     "nodes.*.indexing_pressure.memory.limit_in_bytes";
@@ -225,7 +212,6 @@ std::span<const NodeTable> elasticsearch_main_tables() {
       {&kBreakerSchema, kBreakerSources, nullptr},
       {&kGcSchema, kGcSources, nullptr},
       {&kMemoryPoolSchema, kMemoryPoolSources, nullptr},
-      {&kDiskSchema, kDiskSources, nullptr},
       {&kPressureSchema, kPressureSources, nullptr},
   };
   return kTables;
@@ -233,7 +219,7 @@ std::span<const NodeTable> elasticsearch_main_tables() {
 
 std::string elasticsearch_main_request(int api, bool local_node) {
   std::string path = local_node ? "/_nodes/_local/stats/" : "/_nodes/stats/";
-  path += "indices,jvm,thread_pool,process,breaker,http,fs";
+  path += "indices,jvm,thread_pool,process,breaker,http";
   if (api >= kIndexingPressure) path += ",indexing_pressure";
   return (path += "/search,indexing,refresh,merge,docs?filter_path=") += kMainFilter;
 }

@@ -17,9 +17,12 @@ bool is_main_elasticsearch_pool(std::string_view pool);
 
 std::span<const NodeTable> elasticsearch_main_tables();
 std::span<const NodeTable> elasticsearch_detail_tables();
+// Asked alone: of 8.19 `fs` is refused without a master, where the rest is answered.
+std::span<const NodeTable> elasticsearch_disk_tables();
 
 // Path and query of each, without the server's timeout. `api`: see ElasticsearchServer.
 std::string elasticsearch_main_request(int api, bool local_node);
 std::string elasticsearch_detail_request(bool local_node);
+std::string elasticsearch_disk_request(bool local_node);
 
 }  // namespace lagwatch

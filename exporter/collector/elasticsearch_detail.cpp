@@ -61,11 +61,18 @@ const NodeTables& detail_tables() {
   return tables;
 }
 
+const NodeTables& disk_tables() {
+  static const NodeTables tables(elasticsearch_disk_tables());
+  return tables;
+}
+
 Asks begin(State& base) {
   const ElasticsearchState& state = elasticsearch_state(base);
+  const bool local = state.options.local_node;
+  const std::string wait = "&timeout=" + server_timeout(state, 2);
   return {ask_elasticsearch(state, "/"),
-          ask_elasticsearch(state, elasticsearch_detail_request(state.options.local_node) +
-                                       "&timeout=" + server_timeout(state, 2))};
+          ask_elasticsearch(state, elasticsearch_detail_request(local) + wait),
+          ask_elasticsearch(state, elasticsearch_disk_request(local) + wait)};
 }
 
 void write_info(ElasticsearchState& state, Reply& reply, const Moment& now, Output& out) {
@@ -98,23 +105,28 @@ void write_roles(const NodeInfo& node, const std::string& cluster, Table& table)
   }
 }
 
+void write_nodes(const ElasticsearchState& state, const NodeTables& tables, Reply& reply,
+                 const NodeTables::OnNode& on_node, Output& out) {
+  Answer* const answered = elasticsearch_answer(state, reply, out);
+  if (answered == nullptr) return;
+  auto answer = tables.read(answered->body, out.base, on_node);
+  if (!answer) return say_unread(state, "/_nodes/stats", out);
+  for (Table& table : answer->tables) out.tables.push_back(std::move(table));
+  out.series_dropped += answer->dropped;
+}
+
 Step read(State& base, std::span<Reply> replies, const Moment& now, Output& out) {
   ElasticsearchState& state = elasticsearch_state(base);
   write_info(state, replies[0], now, out);
-  Answer* const answered = elasticsearch_answer(state, replies[1], out);
-  if (answered == nullptr) return Done{};
   Table roles(kRoleSchema, out.base);
-  auto answer = detail_tables().read(answered->body, out.base,
-                                     [&](const NodeInfo& node, std::span<const NodeRow>) {
-                                       write_roles(node, state.cluster, roles);
-                                     });
-  if (!answer) {
-    say_unread(state, "/_nodes/stats", out);
-    return Done{};
-  }
+  write_nodes(
+      state, detail_tables(), replies[1],
+      [&](const NodeInfo& node, std::span<const NodeRow>) {
+        write_roles(node, state.cluster, roles);
+      },
+      out);
   out.tables.push_back(std::move(roles));
-  for (Table& table : answer->tables) out.tables.push_back(std::move(table));
-  out.series_dropped += answer->dropped;
+  write_nodes(state, disk_tables(), replies[2], {}, out);
   return Done{};
 }
 
@@ -123,6 +135,7 @@ std::vector<const Schema*> all_schemas() {
   for (const NodeTable& table : elasticsearch_detail_tables()) {
     if (table.schema != &kElasticsearchPoolSchema) all.push_back(table.schema);
   }
+  for (const NodeTable& table : elasticsearch_disk_tables()) all.push_back(table.schema);
   return all;
 }
 const std::vector<const Schema*> kSchemas = all_schemas();

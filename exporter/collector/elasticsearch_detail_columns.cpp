@@ -203,12 +203,30 @@ constexpr Column kDevice[] = {
 constexpr Schema kDeviceSchema{kDeviceLabels, kDevice};
 constexpr std::string_view kDeviceSources[] = {"fs.io_stats.devices.*.device_name"};
 
+constexpr std::string_view kDiskLabels[] = {"cluster",        "host",         "name",
+                                            "es_master_node", "es_data_node", "es_ingest_node",
+                                            "es_client_node", "mount",        "path"};
+constexpr Column kDisk[] = {
+    gauge("elasticsearch_filesystem_data_available_bytes", "fs.data.*.available_in_bytes",
+          "Space Elasticsearch can use; below 5 % of the size indices become read-only."),
+    gauge("elasticsearch_filesystem_data_free_bytes", "fs.data.*.free_in_bytes", "Free space."),
+    gauge("elasticsearch_filesystem_data_size_bytes", "fs.data.*.total_in_bytes",
+          "Size of the file system."),
+};
+constexpr Schema kDiskSchema{kDiskLabels, kDisk};
+constexpr std::string_view kDiskSources[] = {"fs.data.*.mount", "fs.data.*.path"};
+
 constexpr std::string_view kPoolSources[] = {"thread_pool.*"};
 bool is_other_pool(std::string_view pool) { return !is_main_elasticsearch_pool(pool); }
 
-constexpr std::string_view kDetailFilter =
+constexpr std::string_view kNodeFilter =
     "cluster_name,nodes.*.name,nodes.*.host,nodes.*.roles,nodes.*.attributes.master,"
-    "nodes.*.attributes.data,nodes.*.attributes.client,nodes.*.http.current_open,"
+    "nodes.*.attributes.data,nodes.*.attributes.client,nodes.*.http.current_open";
+constexpr std::string_view kDiskFilter =
+    ",nodes.*.fs.data.*_in_bytes,nodes.*.fs.data.mount,nodes.*.fs.data.path,"
+    "nodes.*.fs.io_stats.devices";
+constexpr std::string_view kDetailFilter =
+    ","
     "nodes.*.indices.docs,nodes.*.indices.store,nodes.*.indices.fielddata.memory_size_in_bytes,"
     "nodes.*.indices.fielddata.evictions,nodes.*.indices.*_cache,nodes.*.indices.flush,"
     "nodes.*.indices.get,nodes.*.indices.indexing.delete_*,nodes.*.indices.merges,"
@@ -217,7 +235,7 @@ constexpr std::string_view kDetailFilter =
     "nodes.*.indices.segments.count,nodes.*.indices.segments.*_in_bytes,nodes.*.os,"
     "nodes.*.process.cpu,nodes.*.process.mem,nodes.*.jvm.mem.non_heap_*,"
     "nodes.*.jvm.buffer_pools,nodes.*.thread_pool,nodes.*.transport.rx_*,"
-    "nodes.*.transport.tx_*,nodes.*.fs.io_stats.devices";
+    "nodes.*.transport.tx_*";
 
 }  // namespace
 
@@ -226,6 +244,13 @@ std::span<const NodeTable> elasticsearch_detail_tables() {
       {&kNodeSchema, {}, nullptr},
       {&kElasticsearchPoolSchema, kPoolSources, is_other_pool},
       {&kBufferSchema, kBufferSources, nullptr},
+  };
+  return kTables;
+}
+
+std::span<const NodeTable> elasticsearch_disk_tables() {
+  static const NodeTable kTables[] = {
+      {&kDiskSchema, kDiskSources, nullptr},
       {&kDeviceSchema, kDeviceSources, nullptr},
   };
   return kTables;
@@ -233,8 +258,14 @@ std::span<const NodeTable> elasticsearch_detail_tables() {
 
 std::string elasticsearch_detail_request(bool local_node) {
   std::string path = local_node ? "/_nodes/_local/stats/" : "/_nodes/stats/";
-  path += "indices,os,process,jvm,thread_pool,fs,transport,http?filter_path=";
-  return path += kDetailFilter;
+  path += "indices,os,process,jvm,thread_pool,transport,http?filter_path=";
+  return (path += kNodeFilter) += kDetailFilter;
+}
+
+std::string elasticsearch_disk_request(bool local_node) {
+  std::string path = local_node ? "/_nodes/_local/stats/" : "/_nodes/stats/";
+  path += "fs,http?filter_path=";
+  return (path += kNodeFilter) += kDiskFilter;
 }
 
 }  // namespace lagwatch

@@ -4,6 +4,12 @@
 namespace lagwatch {
 
 extern const Collector agent;
+extern const Collector elasticsearch;
+extern const Collector elasticsearch_tasks;
+extern const Collector elasticsearch_probe;
+extern const Collector elasticsearch_routes;
+extern const Collector elasticsearch_blocks;
+extern const Collector elasticsearch_detail;
 extern const Collector haproxy;
 extern const Collector host;
 extern const Collector postgres_node;
@@ -36,6 +42,12 @@ constexpr const Collector* kCollectors[] = {
     &postgres_wal,
     &postgres_archive_status,
     &postgres_settings,
+    &elasticsearch,
+    &elasticsearch_tasks,
+    &elasticsearch_probe,
+    &elasticsearch_routes,
+    &elasticsearch_blocks,
+    &elasticsearch_detail,
     &host,
     &agent,
 };

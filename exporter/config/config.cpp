@@ -19,6 +19,7 @@ constexpr ConfigField<Config> kFields[] = {
     {"timeout", [](const ConfigValue& v, Config& c) { assign(c.timeout, read_timeout(v)); }},
     {"haproxy", read_haproxy},
     {"postgres", read_postgres},
+    {"elasticsearch", read_elasticsearch},
     {"host", read_host},
     {"agents", read_agents},
 };

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "collector/agent.h"
+#include "collector/elasticsearch.h"
 #include "collector/haproxy.h"
 #include "collector/host.h"
 #include "collector/postgres.h"
@@ -33,6 +34,11 @@ struct PostgresTarget {
   PostgresOptions postgres;
 };
 
+struct ElasticsearchTarget {
+  TargetOptions target;
+  ElasticsearchOptions elasticsearch;
+};
+
 // The DSN and what of it others must know.
 void set_dsn(PostgresOptions& options, const std::string& dsn);
 
@@ -44,6 +50,7 @@ struct Config {
   // Absent: not named in the file, so discovery fills it. Empty: turned off.
   std::optional<std::vector<HaproxyTarget>> haproxy;
   std::optional<std::vector<PostgresTarget>> postgres;
+  std::optional<std::vector<ElasticsearchTarget>> elasticsearch;
 
   std::optional<std::vector<AgentTarget>> agents;  // never discovered
 

@@ -85,6 +85,7 @@ void read_targets(const ConfigValue& value, const Config& config,
 void read_agents(const ConfigValue& value, Config& config);
 void read_haproxy(const ConfigValue& value, Config& config);
 void read_postgres(const ConfigValue& value, Config& config);
+void read_elasticsearch(const ConfigValue& value, Config& config);
 void read_host(const ConfigValue& value, Config& config);
 
 }  // namespace lagwatch

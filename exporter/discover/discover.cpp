@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/text.h"
+#include "discover/elasticsearch_discovery.h"
 #include "discover/haproxy_discovery.h"
 #include "discover/postgres_discovery.h"
 
@@ -62,12 +63,32 @@ void append_postgres(std::string& out, const Discovery& discovery) {
       "Without a postgres setting lagwatch goes on looking; \"postgres: []\" turns that off.");
 }
 
+void append_elasticsearch(std::string& out, const Discovery& discovery) {
+  if (discovery.elasticsearch.empty()) {
+    return append_comment(
+        out, "",
+        "No Elasticsearch or OpenSearch. Looked for its Java processes. Without "
+        "an elasticsearch setting lagwatch goes on looking; \"elasticsearch: []\" "
+        "turns that off.");
+  }
+  out += "elasticsearch:\n";
+  for (const DiscoveredElasticsearch& one : discovery.elasticsearch) {
+    for (const std::string& note : one.notes) append_comment(out, "  ", note);
+    out += "  - name: ";
+    append_json_string(out, one.name);
+    out += "\n    url: ";
+    append_json_string(out, one.url);
+    out += "\n    nodes: local\n";
+  }
+}
+
 }  // namespace
 
 Discovery discover(const DiscoverOptions& options) {
   Discovery found;
   discover_haproxys(options, found);
   discover_postgres(options, found);
+  discover_elasticsearch(options, found);
   return found;
 }
 
@@ -78,6 +99,7 @@ std::string to_yaml(const Discovery& discovery) {
       "What lagwatch discover found on this host. To keep it: /etc/lagwatch/lagwatch.yml.");
   append_haproxys(out, discovery);
   append_postgres(out, discovery);
+  append_elasticsearch(out, discovery);
   for (const std::string& note : discovery.notes) append_comment(out, "", note);
   for (const std::string& problem : discovery.problems)
     append_comment(out, "", "Problem: " + problem);
