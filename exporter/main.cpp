@@ -21,6 +21,7 @@ constexpr Entry kCommands[] = {
     {"discover", lagwatch::discover_command, "what runs on this host, as a configuration to keep"},
     {"check", lagwatch::check_command, "the configuration; with --live each target too"},
     {"scrape", lagwatch::scrape_command, "collect once, print the exposition"},
+    {"inflight", lagwatch::inflight_command, "requests in flight now: age, state, pid, route"},
     {"metrics", lagwatch::metrics_command, "every metric: name, type, labels, source, help"},
 };
 

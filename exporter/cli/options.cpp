@@ -87,7 +87,8 @@ std::optional<Loaded> load(const CommonOptions& options) {
   } else {
     loaded.config = parse_config("defaults", "").config;
   }
-  if (!loaded.config.haproxy || !loaded.config.postgres || !loaded.config.elasticsearch)
+  const Config& config = loaded.config;
+  if (!config.haproxy || !config.postgres || !config.apache || !config.elasticsearch)
     loaded.found = discover({});
   return loaded;
 }

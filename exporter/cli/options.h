@@ -27,6 +27,7 @@ int run_command(const Arguments& arguments);
 int discover_command(const Arguments& arguments);
 int check_command(const Arguments& arguments);
 int scrape_command(const Arguments& arguments);
+int inflight_command(const Arguments& arguments);
 int metrics_command(const Arguments& arguments);
 
 std::string version();

@@ -80,24 +80,37 @@ class Rediscovery {
     });
   }
 
+  static const std::vector<std::string>& keys_of(const DiscoveredHaproxy& one) {
+    return one.sockets;
+  }
+  static std::vector<std::string> keys_of(const DiscoveredPostgres& one) { return {one.dsn}; }
+  static std::vector<std::string> keys_of(const DiscoveredApache& one) { return {one.url}; }
+  static std::vector<std::string> keys_of(const DiscoveredElasticsearch& one) { return {one.url}; }
+
+  // Calls `visit` with the list of each kind, a pointer to member.
+  template <typename Visit>
+  static void each_kind(Visit visit) {
+    visit(&Discovery::haproxy);
+    visit(&Discovery::postgres);
+    visit(&Discovery::apache);
+    visit(&Discovery::elasticsearch);
+  }
+
   void remember(const Discovery& found) {
-    for (const DiscoveredHaproxy& haproxy : found.haproxy)
-      known_.insert(haproxy.sockets.begin(), haproxy.sockets.end());
-    for (const DiscoveredPostgres& postgres : found.postgres) known_.insert(postgres.dsn);
-    for (const DiscoveredElasticsearch& one : found.elasticsearch) known_.insert(one.url);
+    each_kind([&](auto kind) {
+      for (const auto& one : found.*kind) {
+        for (const std::string& key : keys_of(one)) known_.insert(key);
+      }
+    });
   }
 
   void take(const Discovery& found) {
     Discovery fresh;
-    for (const DiscoveredHaproxy& haproxy : found.haproxy) {
-      if (!known_.contains(haproxy.sockets.front())) fresh.haproxy.push_back(haproxy);
-    }
-    for (const DiscoveredPostgres& postgres : found.postgres) {
-      if (!known_.contains(postgres.dsn)) fresh.postgres.push_back(postgres);
-    }
-    for (const DiscoveredElasticsearch& one : found.elasticsearch) {
-      if (!known_.contains(one.url)) fresh.elasticsearch.push_back(one);
-    }
+    each_kind([&](auto kind) {
+      for (const auto& one : found.*kind) {
+        if (!known_.contains(keys_of(one).front())) (fresh.*kind).push_back(one);
+      }
+    });
     Config without_host = config_;
     without_host.host.enabled = false;
     for (TargetSpec& spec : make_targets(without_host, &fresh, storage_path_)) {

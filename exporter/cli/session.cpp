@@ -11,8 +11,8 @@
 namespace lagwatch {
 namespace {
 
-const Kind* const kKinds[] = {&kHaproxyKind, &kPostgresKind, &kElasticsearchKind, &kHostKind,
-                              &kAgentKind};
+const Kind* const kKinds[] = {&kHaproxyKind,       &kPostgresKind, &kApacheKind, &kProbeKind,
+                              &kElasticsearchKind, &kHostKind,     &kAgentKind};
 
 std::vector<const Collector*> collectors_of(const Kind& kind) {
   std::vector<const Collector*> out;
@@ -75,6 +75,13 @@ PostgresTarget discovered(const DiscoveredPostgres& found, const Config& config)
   PostgresTarget out;
   out.target = target_defaults(config, found.name);
   set_dsn(out.postgres, found.dsn);
+  return out;
+}
+
+ApacheTarget discovered(const DiscoveredApache& found, const Config& config) {
+  ApacheTarget out;
+  out.target = target_defaults(config, found.name);
+  out.apache.url = found.url;
   return out;
 }
 
@@ -161,6 +168,10 @@ std::vector<TargetSpec> make_targets(const Config& config, const Discovery* foun
   }
   for (PostgresTarget& one : wanted(config.postgres, found, &Discovery::postgres, config))
     add(kPostgresKind, one.target, make_postgres_state(std::move(one.postgres)));
+  for (ApacheTarget& one : wanted(config.apache, found, &Discovery::apache, config))
+    add(kApacheKind, one.target, make_apache_state(std::move(one.apache)));
+  for (ProbeTarget one : config.probes.value_or(std::vector<ProbeTarget>{}))
+    add(kProbeKind, one.target, make_probe_state(std::move(one.probe)));
   for (ElasticsearchTarget& one :
        wanted(config.elasticsearch, found, &Discovery::elasticsearch, config)) {
     one.elasticsearch.timeout = one.target.timeout;

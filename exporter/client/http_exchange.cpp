@@ -280,6 +280,14 @@ HttpDetail HttpClient::Exchange::detail() const {
   out.tls = seconds_between(connected, secured);
   out.processing = seconds_between(time_of(CURLINFO_PRETRANSFER_TIME_T), first_byte);
   if (out.status != 0) out.transfer = seconds_between(first_byte, time_of(CURLINFO_TOTAL_TIME_T));
+  curl_off_t length = -1;
+  curl_easy_getinfo(handle, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+  if (length >= 0) out.content_length = length;
+  const char* address = nullptr;
+  curl_easy_getinfo(handle, CURLINFO_PRIMARY_IP, &address);
+  const std::string_view peer = address == nullptr ? "" : address;
+  if (!peer.empty() && ask.unix_socket.empty())
+    out.ip_protocol = peer.find(':') == std::string_view::npos ? 4 : 6;
   if (ask.wants_certificate) out.certificate_expiry = first_expiry(handle);
   return out;
 }

@@ -54,6 +54,8 @@ struct HttpDetail {
   std::optional<double> processing;  // from the request to the first byte of the answer
   std::optional<double> transfer;    // of the body
   double total = 0;
+  std::optional<int64_t> content_length;      // as the answer's head says, bytes
+  int ip_protocol = 0;                        // 4 or 6; 0: not connected over IP
   std::optional<int64_t> certificate_expiry;  // of the chain's first to expire, seconds since 1970
   std::optional<Error> failure;               // with HttpAccept::kAnything only
 };

@@ -4,6 +4,7 @@
 namespace lagwatch {
 
 extern const Collector agent;
+extern const Collector apache;
 extern const Collector elasticsearch;
 extern const Collector elasticsearch_tasks;
 extern const Collector elasticsearch_probe;
@@ -25,6 +26,7 @@ extern const Collector postgres_files;
 extern const Collector postgres_wal;
 extern const Collector postgres_archive_status;
 extern const Collector postgres_settings;
+extern const Collector probe;
 
 namespace {
 constexpr const Collector* kCollectors[] = {
@@ -42,6 +44,8 @@ constexpr const Collector* kCollectors[] = {
     &postgres_wal,
     &postgres_archive_status,
     &postgres_settings,
+    &apache,
+    &probe,
     &elasticsearch,
     &elasticsearch_tasks,
     &elasticsearch_probe,

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The key `agents` of the configuration: other agents whose /metrics is read.
-#include "config/http_url.h"
 #include "config/targets.h"
 
 namespace lagwatch {
@@ -8,19 +7,13 @@ namespace {
 
 constexpr uint64_t kMostSeries = 1000000;
 
-// The user goes into a field of its own: the URL is shown in messages.
 void read_url(const ConfigValue& value, AgentTarget& target) {
-  const auto text = read_text(value);
-  if (!text) return;
-  HttpUrl url;
-  const std::string wrong = parse_http_url(*text, url);
-  if (!wrong.empty()) return value.error(wrong);
-  if (!valid_url_part(url.path, ""))
-    return value.error("has a path that cannot stand in a URL: escape it with %");
-  target.agent.user = url.user;
-  target.agent.url = url.tls ? "https://" : "http://";
-  target.agent.url += url.authority;
-  target.agent.url += url.path.empty() || url.path == "/" ? "/metrics" : url.path;
+  const auto url = read_http_url(value);
+  if (!url) return;
+  target.agent.user = url->user;
+  target.agent.url = url->url;
+  if (url->path.empty()) target.agent.url += "/metrics";
+  if (url->path == "/") target.agent.url += "metrics";
 }
 
 void check_agent(const ConfigValue& value, const AgentTarget& target) {

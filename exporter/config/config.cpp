@@ -19,6 +19,8 @@ constexpr ConfigField<Config> kFields[] = {
     {"timeout", [](const ConfigValue& v, Config& c) { assign(c.timeout, read_timeout(v)); }},
     {"haproxy", read_haproxy},
     {"postgres", read_postgres},
+    {"apache", read_apache},
+    {"probes", read_probes},
     {"elasticsearch", read_elasticsearch},
     {"host", read_host},
     {"agents", read_agents},

@@ -11,10 +11,12 @@
 
 #include "base/clock.h"
 #include "collector/agent.h"
+#include "collector/apache.h"
 #include "collector/elasticsearch.h"
 #include "collector/haproxy.h"
 #include "collector/host.h"
 #include "collector/postgres.h"
+#include "collector/probe.h"
 #include "scrape/options.h"
 
 namespace lagwatch {
@@ -22,6 +24,16 @@ namespace lagwatch {
 struct HaproxyTarget {
   TargetOptions target;
   HaproxyOptions haproxy;
+};
+
+struct ApacheTarget {
+  TargetOptions target;
+  ApacheOptions apache;
+};
+
+struct ProbeTarget {
+  TargetOptions target;
+  ProbeOptions probe;
 };
 
 struct AgentTarget {
@@ -52,7 +64,11 @@ struct Config {
   std::optional<std::vector<PostgresTarget>> postgres;
   std::optional<std::vector<ElasticsearchTarget>> elasticsearch;
 
-  std::optional<std::vector<AgentTarget>> agents;  // never discovered
+  std::optional<std::vector<ApacheTarget>> apache;
+
+  // Never discovered.
+  std::optional<std::vector<AgentTarget>> agents;
+  std::optional<std::vector<ProbeTarget>> probes;
 
   TargetOptions host_target;  // name "host" unless the configuration says otherwise
   HostOptions host;

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/text.h"
+#include "config/http_url.h"
 
 namespace lagwatch {
 namespace {
@@ -92,6 +93,32 @@ std::optional<Duration> read_interval(const ConfigValue& value) {
 }
 std::optional<Duration> read_timeout(const ConfigValue& value) {
   return read_duration(value, kMinTimeout, kMaxTimeout);
+}
+
+std::optional<ConfiguredUrl> read_http_url(const ConfigValue& value) {
+  const auto text = read_text(value);
+  if (!text) return std::nullopt;
+  HttpUrl url;
+  const std::string wrong = parse_http_url(*text, url);
+  if (!wrong.empty()) {
+    value.error(wrong);
+    return std::nullopt;
+  }
+  if (!valid_url_part(url.path, "")) {
+    value.error("has a path that cannot stand in a URL: escape it with %");
+    return std::nullopt;
+  }
+  ConfiguredUrl out{url.tls ? "https://" : "http://", std::string(url.user), std::string(url.path)};
+  out.url += url.authority;
+  out.url += url.path;
+  return out;
+}
+
+std::optional<std::string> read_host_header(const ConfigValue& value) {
+  auto text = read_text(value);
+  if (!text || valid_authority(*text, false)) return text;
+  value.error("must be a host name or address, with :port or without");
+  return std::nullopt;
 }
 
 YamlPlace place_of(const ConfigValue& target, std::string_view key) {

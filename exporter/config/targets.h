@@ -25,6 +25,17 @@ std::optional<std::string> read_label_value(const ConfigValue& value);
 std::optional<Duration> read_interval(const ConfigValue& value);
 std::optional<Duration> read_timeout(const ConfigValue& value);
 
+// An http or https URL with a path that can stand in a request. The user goes into a field of its
+// own: the URL is shown in messages.
+struct ConfiguredUrl {
+  std::string url;   // without the user
+  std::string user;  // empty: none
+  std::string path;  // with the query, as given
+};
+std::optional<ConfiguredUrl> read_http_url(const ConfigValue& value);
+// What stands in the header Host: a name or address, with a port or without.
+std::optional<std::string> read_host_header(const ConfigValue& value);
+
 // Where a setting of this target is, or the target itself where it is not set.
 YamlPlace place_of(const ConfigValue& target, std::string_view key);
 
@@ -83,8 +94,10 @@ void read_targets(const ConfigValue& value, const Config& config,
 
 // The kinds, each in a file of its own.
 void read_agents(const ConfigValue& value, Config& config);
+void read_apache(const ConfigValue& value, Config& config);
 void read_haproxy(const ConfigValue& value, Config& config);
 void read_postgres(const ConfigValue& value, Config& config);
+void read_probes(const ConfigValue& value, Config& config);
 void read_elasticsearch(const ConfigValue& value, Config& config);
 void read_host(const ConfigValue& value, Config& config);
 

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/text.h"
+#include "discover/apache_discovery.h"
 #include "discover/elasticsearch_discovery.h"
 #include "discover/haproxy_discovery.h"
 #include "discover/postgres_discovery.h"
@@ -63,15 +64,20 @@ void append_postgres(std::string& out, const Discovery& discovery) {
       "Without a postgres setting lagwatch goes on looking; \"postgres: []\" turns that off.");
 }
 
-void append_elasticsearch(std::string& out, const Discovery& discovery) {
-  if (discovery.elasticsearch.empty()) {
-    return append_comment(
-        out, "",
-        "No Elasticsearch or OpenSearch. Looked for its Java processes. Without "
-        "an elasticsearch setting lagwatch goes on looking; \"elasticsearch: []\" "
-        "turns that off.");
+void append_apaches(std::string& out, const Discovery& discovery) {
+  if (!discovery.apache.empty()) out += "apache:\n";
+  for (const DiscoveredApache& apache : discovery.apache) {
+    for (const std::string& note : apache.notes) append_comment(out, "  ", note);
+    out += "  - name: ";
+    append_json_string(out, apache.name);
+    out += "\n    url: ";
+    append_json_string(out, apache.url);
+    out += "\n";
   }
-  out += "elasticsearch:\n";
+}
+
+void append_elasticsearch(std::string& out, const Discovery& discovery) {
+  if (!discovery.elasticsearch.empty()) out += "elasticsearch:\n";
   for (const DiscoveredElasticsearch& one : discovery.elasticsearch) {
     for (const std::string& note : one.notes) append_comment(out, "  ", note);
     out += "  - name: ";
@@ -88,6 +94,7 @@ Discovery discover(const DiscoverOptions& options) {
   Discovery found;
   discover_haproxys(options, found);
   discover_postgres(options, found);
+  discover_apaches(options, found);
   discover_elasticsearch(options, found);
   return found;
 }
@@ -99,6 +106,7 @@ std::string to_yaml(const Discovery& discovery) {
       "What lagwatch discover found on this host. To keep it: /etc/lagwatch/lagwatch.yml.");
   append_haproxys(out, discovery);
   append_postgres(out, discovery);
+  append_apaches(out, discovery);
   append_elasticsearch(out, discovery);
   for (const std::string& note : discovery.notes) append_comment(out, "", note);
   for (const std::string& problem : discovery.problems)

@@ -21,6 +21,13 @@ struct DiscoveredPostgres {
   std::vector<std::string> notes;  // what lets lagwatch in, and what would be better
 };
 
+// One Apache httpd found, as a target for the configuration.
+struct DiscoveredApache {
+  std::string name;  // "apache", "apache-8080"
+  std::string url;   // of mod_status, on loopback
+  std::vector<std::string> notes;
+};
+
 // One node of Elasticsearch or OpenSearch found, as a target for the configuration.
 struct DiscoveredElasticsearch {
   std::string name;  // "elasticsearch", "elasticsearch-2", ...
@@ -31,6 +38,7 @@ struct DiscoveredElasticsearch {
 struct Discovery {
   std::vector<DiscoveredHaproxy> haproxy;
   std::vector<DiscoveredPostgres> postgres;
+  std::vector<DiscoveredApache> apache;
   std::vector<DiscoveredElasticsearch> elasticsearch;
   std::vector<std::string> notes;  // what was seen and is as it should be, but no target
   // What was seen and may not be read or used, each with the line or command that allows it.

@@ -35,6 +35,7 @@ class ElasticsearchDiscoverer {
       : options_(options), found_(found), names_{"host"} {
     for (const DiscoveredHaproxy& one : found.haproxy) names_.insert(one.name);
     for (const DiscoveredPostgres& one : found.postgres) names_.insert(one.name);
+    for (const DiscoveredApache& one : found.apache) names_.insert(one.name);
   }
 
   void find() {

@@ -112,17 +112,8 @@ class Elasticsearch(Faults):
     def start(self, ready=True, timeout=START_SECONDS):
         """Starts it; with `ready`, waits until it answers. Also after stop() and kill9()."""
         self.write_config()
-        java = str(self.binaries.java)
-        env = {
-            "ES_PATH_CONF": str(self.config),
-            "ES_TMPDIR": str(self.directory / "tmp"),
-            "ES_JAVA_HOME": java,
-            "JAVA_HOME": java,  # before 7.12
-        }
-        argv = [self.binaries.program]
-        if self.number < 600:
-            env["ES_JVM_OPTIONS"] = str(self.config / "jvm.options")
-            argv.append(f"-Epath.conf={self.config}")
+        env = {**self.binaries.env(self.config), "ES_TMPDIR": str(self.directory / "tmp")}
+        argv = self.binaries.argv(self.config)
         self.child = self.lab.spawn(self.name, argv, host=self.host, user=self.user, env=env)
         self.lab.on_close(self._close)
         return self.wait_ready(timeout) if ready else self
@@ -173,7 +164,17 @@ class Elasticsearch(Faults):
 
     def kill9(self):
         """SIGKILL to all its processes; start() starts it again. Exit code."""
-        return self.child.kill()
+        code = self.child.kill()
+        # A zombie's last threads may hold its sockets for a moment.
+        wait_until(self._refuses, what=f"{self.name} refuses connections")
+        return code
+
+    def _refuses(self):
+        try:
+            self.connect(1).close()
+        except ConnectionRefusedError:
+            return True
+        return False
 
     def _close(self):  # before the child's own end, which would wait for it
         self.child.kill()
@@ -183,17 +184,28 @@ class Elasticsearch(Faults):
     def request(self, method, path, body=None, timeout=10.0, user=None):
         """The Response (status, text, json()) to a request from its host. body: text, or what JSON
         is made of. user: (name, password), by default the lab's own when it asks for one."""
-        headers = {"Content-Type": "application/json"}
+        headers = self.headers(user)
         if body is not None and not isinstance(body, str):
             body = json.dumps(body)
         if body is not None and path.partition("?")[0].endswith("_bulk"):
             headers["Content-Type"] = "application/x-ndjson"
-        tls = None
-        if self.security:
-            tls = self.security.context
-            headers["Authorization"] = self.security.authorization(user)
+        tls = self.security.context if self.security else None
         data = body.encode() if body is not None else None
         return fetch(self.url + path, self.host, headers, timeout, method, data, tls)
+
+    def headers(self, user=None):
+        """Of every request, as request() takes `user`."""
+        found = {"Content-Type": "application/json"}
+        if self.security:
+            found["Authorization"] = self.security.authorization(user)
+        return found
+
+    def connect(self, timeout=10.0):
+        """A connection to its HTTP port, with TLS when it wants that."""
+        made = self.host.connect((self.host.address, self.ports[0]), timeout)
+        if self.security:
+            made = self.security.context.wrap_socket(made, server_hostname=self.host.address)
+        return made
 
     def get(self, path, **more):
         return self.request("GET", path, **more)
@@ -240,8 +252,8 @@ class ElasticsearchCluster:
 
     def __init__(self, lab, version="8.19", nodes=3, name="search", hosts=None, **more):
         self.nodes = [
-            Elasticsearch(lab, version, f"{name}{number + 1}", (hosts or [LOCAL] * nodes)[number], **more)
-            for number in range(nodes)
+            Elasticsearch(lab, version, f"{name}{number}", host, **more)
+            for number, host in enumerate(hosts or [LOCAL] * nodes, 1)
         ]
         for one in self.nodes:
             one.seeds = [other.transport for other in self.nodes]

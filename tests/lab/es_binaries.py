@@ -3,8 +3,9 @@
 each runs on.
 
 They are the distributions that Elastic publishes for tests of plugins: the real server, few
-modules. Those of 8 and 9 do not answer `GET /`: java/RootPlugin.java is compiled into them. What
-cannot be had is `Unavailable("elasticsearch 7.17: reason")`."""
+modules. Those of 8 and 9 do not answer `GET /` and cannot make API keys: java/LabPlugin.java is
+compiled into them. 2.4 starts by java/Launch.java. 1.x needs Java 8. What cannot be had is
+`Unavailable("elasticsearch 7.17: reason")`."""
 
 import hashlib
 import os
@@ -22,7 +23,8 @@ from .process import Unavailable
 
 WHOLE = "org.elasticsearch.distribution.zip"  # with all modules
 JAVA_HOMES = Path("/usr/lib/jvm")
-ROOT_PLUGIN = Path(__file__).parent / "java" / "RootPlugin.java"
+PLUGIN = Path(__file__).parent / "java" / "LabPlugin.java"
+LAUNCHER = Path(__file__).parent / "java" / "Launch.java"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,12 @@ class Release:
 
 
 RELEASES = {
+    "2.4": Release(
+        "2.4.6",
+        (8, 17),
+        "13473542568a1805c9daf0bd97a3910746cd1922d2b283578dbc3bcef605cbcb",
+        WHOLE,
+    ),
     "5.6": Release(
         "5.6.16",
         (8, 17),
@@ -83,9 +91,27 @@ class Binaries:
         major, minor = map(int, self.version.split("."))
         return major * 100 + minor
 
-    @property
-    def program(self):
-        return self.home / "bin" / "elasticsearch"
+    def argv(self, config):
+        """The command that starts a node with the files in `config`, in the environment that
+        env() gives."""
+        program = self.home / "bin" / "elasticsearch"
+        if self.number >= 600:
+            return [program]
+        if self.number >= 500:
+            return [program, f"-Epath.conf={config}"]
+        options = (config / "jvm.options").read_text(encoding="utf-8").split()
+        paths = [f"-Des.path.home={self.home}", f"-Des.path.conf={config}"]
+        classes = ["-cp", f"{self.home}/launcher:{self.home}/lib/*"]
+        return [self.java / "bin" / "java", *options, *paths, *classes, "Launch"]
+
+    def env(self, config):
+        """JAVA_HOME is read before 7.12, ES_JVM_OPTIONS before 6."""
+        return {
+            "ES_PATH_CONF": str(config),
+            "ES_JVM_OPTIONS": str(config / "jvm.options"),
+            "ES_JAVA_HOME": str(self.java),
+            "JAVA_HOME": str(self.java),
+        }
 
 
 @cache
@@ -96,10 +122,10 @@ def binaries(version):
     release = RELEASES[version]
     title = f"elasticsearch {version}"
     java = java_home(title, *release.java)
-    own_root = int(version.partition(".")[0]) >= 8
-    mark = "-" + hashlib.sha256(ROOT_PLUGIN.read_bytes()).hexdigest()[:8] if own_root else ""
+    source = added(release)
+    mark = "-" + hashlib.sha256(source.read_bytes()).hexdigest()[:8] if source else ""
     home = packages.unpacked(
-        title, release.package, lambda *where: unpack(release, java, own_root, *where), mark
+        title, release.package, lambda *where: unpack(release, java, *where), mark
     )
     return Binaries(version, release.version, home, java)
 
@@ -117,7 +143,13 @@ def java_home(title, oldest, newest):
     return found[usable[0]]
 
 
-def unpack(release, java, own_root, archive, work):
+def added(release):
+    """The source that is compiled into a release, or None."""
+    major = int(release.version.partition(".")[0])
+    return LAUNCHER if major < 5 else PLUGIN if major >= 8 else None
+
+
+def unpack(release, java, archive, work):
     """Unpacks a distribution. Its directory."""
     with zipfile.ZipFile(archive) as file:
         file.extractall(work / "tree")
@@ -125,32 +157,39 @@ def unpack(release, java, own_root, archive, work):
     for program in (home / "bin").iterdir():
         program.chmod(0o755)
     (home / "plugins").mkdir(exist_ok=True)
-    if own_root:
-        add_root(home, release, java)
+    if added(release) is PLUGIN:
+        add_plugin(home, release, java)
+    elif added(release) is LAUNCHER:
+        compiled(LAUNCHER, home, java, home / "launcher")
     return home
 
 
-def add_root(home, release, java):
-    """Compiles RootPlugin into a module of the server. ValueError when it does not compile."""
-    module = home / "modules" / "lab-root"
-    classes = home / "classes"
-    module.mkdir()
+def compiled(source, home, java, classes):
+    """Compiles a source against a server into `classes`. ValueError when it does not compile."""
     classes.mkdir()
-    argv = [java / "bin" / "javac", "-nowarn", "-cp", f"{home}/lib/*", "-d", classes, ROOT_PLUGIN]
+    argv = [java / "bin" / "javac", "-nowarn", "-cp", f"{home}/lib/*", "-d", classes, source]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode != 0:
-        raise ValueError(f"{ROOT_PLUGIN.name} does not compile: {done.stderr[-300:]}")
-    with zipfile.ZipFile(module / "lab-root.jar", "w") as jar:
+        raise ValueError(f"{source.name} does not compile: {done.stderr[-300:]}")
+
+
+def add_plugin(home, release, java):
+    """Compiles LabPlugin into a module of the server."""
+    module = home / "modules" / "lab"
+    classes = home / "classes"
+    module.mkdir()
+    compiled(PLUGIN, home, java, classes)
+    with zipfile.ZipFile(module / "lab.jar", "w") as jar:
         for one in sorted(classes.glob("*.class")):
             jar.write(one, one.name)
     shutil.rmtree(classes)
     settings = {
-        "description": "GET /",
+        "description": "what the distribution lacks",
         "version": release.version,
-        "name": "lab-root",
+        "name": "lab",
         "java.version": release.java[0],
         "elasticsearch.version": release.version,
-        "classname": "RootPlugin",
+        "classname": "LabPlugin",
     }
     text = "".join(f"{key}={value}\n" for key, value in settings.items())
     (module / "plugin-descriptor.properties").write_text(text, encoding="utf-8")

@@ -21,6 +21,7 @@ def settings(number, name, cluster, address, ports, search, seeds, masters):
     seeds: transport addresses of a cluster, [] for a node alone; masters: how many of it make a
     majority before 7, the names of the first ones since."""
     threads, queue = search
+    pool = "thread_pool" if number >= 500 else "threadpool"
     found = {
         "cluster.name": cluster,
         "node.name": name,
@@ -28,14 +29,17 @@ def settings(number, name, cluster, address, ports, search, seeds, masters):
         "http.port": ports[0],
         "transport.port" if number >= 700 else "transport.tcp.port": ports[1],
         "cluster.routing.allocation.disk.threshold_enabled": False,
-        "thread_pool.search.size": threads,
-        "thread_pool.search.queue_size": queue,
+        f"{pool}.search.size": threads,
+        f"{pool}.search.queue_size": queue,
     }
     if 600 < number < 800:  # its queue would grow by itself
         found["thread_pool.search.min_queue_size"] = queue
         found["thread_pool.search.max_queue_size"] = queue
+    if number < 500:
+        found["discovery.zen.ping.multicast.enabled"] = False
     if not seeds:
-        found["discovery.type"] = "single-node"
+        if number >= 500:
+            found["discovery.type"] = "single-node"
     elif number >= 700:
         found["discovery.seed_hosts"] = seeds
         found["cluster.initial_master_nodes"] = masters
@@ -76,12 +80,15 @@ def jvm_options(number, heap, collector, directory):
             "-Dlog4j.shutdownHookEnabled=false",
             "-Dlog4j2.disable.jmx=true",
         ]
+    if number < 500:
+        lines += [f"--add-opens=java.base/java.{one}=ALL-UNNAMED" for one in ("lang", "io")]
     return "\n".join(lines) + "\n"
 
 
 def index(number, replicas, more=None):
     """The body that makes the index of products: one shard, refreshed on demand only."""
-    fields = {one: {"type": "keyword"} for one in FIELDS}
+    keyword = {"type": "keyword"} if number >= 500 else {"type": "string", "index": "not_analyzed"}
+    fields = {one: keyword for one in FIELDS}
     properties = {"properties": {**fields, "price": {"type": "integer"}}}
     return {
         "settings": {

@@ -15,6 +15,8 @@ from .process import Lab, LabError, Unavailable, wait_until
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "elasticsearch"
 DOCUMENTS = 20_000
+QUEUE = 10
+WAIT = 180.0  # seconds until the last of the queued searches has its answer
 CLUSTERS = ("6.8", "7.17", "8.19", "9.1")
 METRICS = "indices,jvm,thread_pool,process,breaker,http,fs"
 INDEX_METRICS = "search,indexing,refresh,merge,docs"
@@ -44,14 +46,15 @@ TASK_FIELDS = ("running_time_in_nanos", "action", "node", "cancellable", "cancel
 def requests(number):
     """{file: path} of what is asked of a server of this version."""
     metrics = METRICS + (",indexing_pressure" if number >= 709 else "")
-    fields = ",".join(f"tasks.{one}" for one in TASK_FIELDS)
+    grouped, prefix = ("&group_by=none", "tasks") if number >= 600 else ("", "nodes.*.tasks.*")
+    fields = ",".join(f"{prefix}.{one}" for one in TASK_FIELDS)
     found = {
         "root.json": "/",
         "health.json": "/_cluster/health?master_timeout=1s&timeout=1s",
         "nodes.json": f"/_nodes/stats/{metrics}/{INDEX_METRICS}?timeout=2s&filter_path={FILTER}",
         "nodes_full.json": "/_nodes/stats/indices,os,process,jvm,thread_pool,fs,transport,http,"
         "breaker?timeout=2s",
-        "tasks.json": f"/_tasks?actions={SEARCHES}&group_by=none&timeout=2s&filter_path={fields}",
+        "tasks.json": f"/_tasks?actions={SEARCHES}{grouped}&timeout=2s&filter_path={fields}",
     }
     if number >= 812:
         found["routes.json"] = (
@@ -86,27 +89,29 @@ class Recorder:
         """Asks everything in the order of the requests; `without`: files that are not asked."""
         for file, path in self.requests.items():
             if file not in without:
-                self.keep(case, file, server.get(path, timeout=60))
+                self.keep(case, file, server.get(path, timeout=WAIT))
         print(f"{self.version}/{case}", flush=True)
 
 
 def record_one(lab, version):
     """The cases of a node alone, each on what the ones before have left."""
-    server = Elasticsearch(lab, version, "one", **collector(version)).start()
+    server = Elasticsearch(lab, version, "one", search_queue=QUEUE, **options(version)).start()
     recorder = Recorder(version, server.number)
     server.fill(DOCUMENTS)
     for _ in range(3):
         server.get(recorder.requests["probe.json"])
+    server.write()
     recorder.record("idle", server)
     with server.saturated(each=1.0):
         recorder.record("saturated", server)
     threads, queue = server.search
-    wait_until(lambda: not server.search_pool()["one"]["active"], 60, "its searches have ended")
+    wait_idle(server)
     clients = threads + queue + 20
-    with server.slow_searches(clients, each=3.0) as searches:
+    with server.slow_searches(clients, each=1.0) as searches:
         server.wait_search_pool(active=threads, queue=queue - threads, rejected=1)
         record_rejected(recorder, server)
     print(f"{version}: {clients} clients, {searches.clauses} clauses: {searches.statuses}")
+    wait_idle(server)
     with server.read_only():
         recorder.record("readonly", server)
         recorder.keep("readonly", "write.json", server.write())
@@ -114,21 +119,26 @@ def record_one(lab, version):
     recorder.record("red", server)
 
 
+def wait_idle(server):
+    """Waits until no search is left, of clients that have left either."""
+    wait_until(lambda: not server.search_pool()["one"]["active"], WAIT, "its searches have ended")
+
+
 def record_rejected(recorder, server):
     """The probe when the queue is full: it may find a place, so it is asked until it does not."""
 
     def refused():
-        response = server.get(recorder.requests["probe.json"], timeout=60)
+        response = server.get(recorder.requests["probe.json"], timeout=WAIT)
         return response if response.status != 200 else None
 
     recorder.record("rejected", server, without=("probe.json",))
-    response = wait_until(refused, 60, "a search is rejected")
+    response = wait_until(refused, WAIT, "a search is rejected")
     recorder.keep("rejected", "probe.json", response)
 
 
 def record_three(lab, version):
     """The cases of three nodes: one lost and not yet given up, one gone, no majority."""
-    cluster = ElasticsearchCluster(lab, version, name="node", **collector(version)).start()
+    cluster = ElasticsearchCluster(lab, version, name="node", **options(version)).start()
     server = cluster.master()
     server.fill(DOCUMENTS, replicas=1)
     server.wait_health(lambda health: health["status"] == "green", "the cluster is green")
@@ -149,9 +159,13 @@ def record_three(lab, version):
     recorder.record("no_master", server)
 
 
-def collector(version):
-    """Garbage collector as in production where Java still has it."""
-    return {"collector": "g1" if int(version.partition(".")[0]) >= 7 else "serial"}
+def options(version):
+    """Garbage collector as in production where Java still has it; few closed connections in
+    nodes_full.json, where by default there are up to 10,000."""
+    if int(version.partition(".")[0]) < 7:
+        return {"collector": "serial"}
+    settings = {"http.client_stats.closed_channels.max_count": 10}
+    return {"collector": "g1", "settings": settings}
 
 
 def main(versions):

@@ -57,19 +57,16 @@ class Security:
 
     def _make_certificates(self):
         address = self._server.host.address
-        new = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30")
-        where = {"cwd": self.directory}
-        openssl(*new, "-subj", "/CN=lab CA", "-keyout", "ca.key", "-out", "ca.crt", **where)
-        openssl(
-            *new[:1], *new[2:5], "-subj", f"/CN={self._server.name}", "-keyout", "node.key",
-            "-out", "node.csr", **where,
-        )
+        key = ["-newkey", "rsa:2048", "-nodes"]
+        ca = ["-subj", "/CN=lab CA", "-days", "30", "-keyout", "ca.key", "-out", "ca.crt"]
+        openssl("req", "-x509", *key, *ca, cwd=self.directory)
+        node = ["-subj", f"/CN={self._server.name}", "-keyout", "node.key", "-out", "node.csr"]
+        openssl("req", *key, *node, cwd=self.directory)
         names = f"subjectAltName=IP:{address},DNS:localhost\n"
         (self.directory / "names").write_text(names, encoding="utf-8")
-        openssl(
-            "x509", "-req", "-in", "node.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-set_serial",
-            "2", "-days", "30", "-extfile", "names", "-out", "node.crt", **where,
-        )
+        signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-set_serial", "2", "-days", "30"]
+        files = ["-in", "node.csr", "-extfile", "names", "-out", "node.crt"]
+        openssl("x509", "-req", *signed, *files, cwd=self.directory)
 
     def write(self):
         """Writes the node's files; its settings."""

@@ -24,7 +24,8 @@ MOST_CHECKED = 100  # servers in the web backend above which health checks are o
 
 @dataclass
 class Balancing:
-    """What is balanced and how. Servers are {name: (ip, port)}."""
+    """What is balanced and how. Servers are {name: (ip, port)}. Without search servers the web
+    servers search."""
 
     web: dict
     search: dict = field(default_factory=dict)
@@ -34,7 +35,7 @@ class Balancing:
     inter: str = "1s"
     fall: int = 3
     rise: int = 2
-    maxconn: int = 4  # per web server
+    maxconn: int | None = 4  # per web server; None: no limit
     queue_timeout: str = "5s"
     nbthread: int = 1
     stats_auth: str | None = None  # user:password of the stats page
@@ -126,12 +127,13 @@ def backends(balancing):
 
 
 def frontends(balancing, address, ports):
+    own_search = ["    use_backend search if { path_beg /search }"] if balancing.search else []
     auth = [f"    stats auth {balancing.stats_auth}"] if balancing.stats_auth else []
     return [
         "",
         "frontend www",
         f"    bind {address}:{ports['www']}",
-        "    use_backend search if { path_beg /search }",
+        *own_search,
         "    default_backend web",
         "",
         "frontend amqp",

@@ -56,6 +56,15 @@ Step read_number(State&, std::span<Reply> replies, const Moment&, Output& out) {
 const Collector kMain{"main", &kKind, Lane::kMain, kSchemas, ask_once, read_number};
 const Collector kSlow{"slow", &kKind, Lane::kBasics, kSchemas, ask_once, read_number};
 
+const Collector kProbe{"probe", &kKind, Lane::kProbe, kSchemas, ask_once, read_number};
+
+// A target whose answer costs it more the deeper its queue.
+struct DeepState : State {
+  Duration wish{};
+};
+Duration wished(const State& state) { return static_cast<const DeepState&>(state).wish; }
+const Collector kDeep{"deep", &kKind, Lane::kRequests, kSchemas, ask_once, read_number, wished};
+
 class SchedulerTest : public testing::Test {
  protected:
   void add(const std::string& name, std::vector<const Collector*> collectors = {&kMain}) {
@@ -260,6 +269,51 @@ TEST_F(SchedulerTest, LaneThatFailsAloneWaitsOutItsBackoff) {
   ASSERT_EQ(asker.open.size(), 1U);
   answer();  // main, which was well all the time
   EXPECT_TRUE(asker.open.empty()) << "the slow lane is not asked ahead of its time";
+}
+
+TEST_F(SchedulerTest, ProbeIsAskedWhateverTheMainLaneDoes) {
+  add("a", {&kMain, &kProbe});
+  scheduler.run_due();
+  ASSERT_EQ(asker.open.size(), 2U) << "not after the main lane";
+  fail();    // main
+  answer();  // probe
+  pass(seconds(5));
+  EXPECT_EQ(asker.open.size(), 2U);
+  fail();    // main: 10 s
+  answer();  // probe
+  pass(seconds(5));
+  ASSERT_EQ(asker.open.size(), 1U);
+  EXPECT_FALSE(view().up);
+  answer();  // probe
+  EXPECT_NE(view().collectors[1].output, nullptr) << "what it measured is shown";
+}
+
+TEST_F(SchedulerTest, WaitThatIsKnownBeforehandHoldsEvenIfItGrewAfterTheLastAnswer) {
+  TargetOptions options;
+  options.name = "a";
+  options.interval = seconds(5);
+  auto state = std::make_unique<DeepState>();
+  DeepState& deep = *state;
+  scheduler.add(TargetSpec{options, &kKind, {&kMain, &kDeep}, std::move(state)});
+  scheduler.run_due();
+  answer();  // main
+  answer();  // deep
+  deep.wish = seconds(10);
+  pass(seconds(5) + milliseconds(10));
+  ASSERT_EQ(asker.open.size(), 1U) << "main alone";
+  answer();
+  pass(seconds(5) + milliseconds(10));
+  ASSERT_EQ(asker.open.size(), 2U);
+  answer();
+  answer();
+  deep.wish = seconds(1000);
+  pass(seconds(5));
+  answer();  // main
+  pass(seconds(5));
+  answer();  // main
+  ASSERT_TRUE(asker.open.empty());
+  pass(seconds(5));
+  EXPECT_EQ(asker.open.size(), 2U) << "never longer than three intervals";
 }
 
 TEST_F(SchedulerTest, CollectorsThatFailTogetherAreOneFailure) {

@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // GET / and HEAD / of Elasticsearch 8.19 and 9. Since 8 a module of its own answers them, which the
 // distribution on Maven lacks; the values are the node's own, fields and order those of the module.
+// It also lacks what the analysis of the security index asks for, without which there are no API
+// keys.
 
 import java.util.Collection;
 import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
+import java.util.regex.Pattern;
+import org.apache.lucene.analysis.LowerCaseFilter;
+import org.apache.lucene.analysis.TokenStream;
+import org.apache.lucene.analysis.email.UAX29URLEmailTokenizer;
+import org.apache.lucene.analysis.miscellaneous.RemoveDuplicatesTokenFilter;
+import org.apache.lucene.analysis.pattern.PatternCaptureGroupTokenFilter;
 import org.elasticsearch.Build;
 import org.elasticsearch.client.internal.node.NodeClient;
 import org.elasticsearch.cluster.metadata.IndexNameExpressionResolver;
@@ -18,7 +28,11 @@ import org.elasticsearch.common.settings.Settings;
 import org.elasticsearch.common.settings.SettingsFilter;
 import org.elasticsearch.features.NodeFeature;
 import org.elasticsearch.index.IndexVersion;
+import org.elasticsearch.index.analysis.TokenFilterFactory;
+import org.elasticsearch.index.analysis.TokenizerFactory;
+import org.elasticsearch.indices.analysis.AnalysisModule.AnalysisProvider;
 import org.elasticsearch.plugins.ActionPlugin;
+import org.elasticsearch.plugins.AnalysisPlugin;
 import org.elasticsearch.plugins.Plugin;
 import org.elasticsearch.rest.BaseRestHandler;
 import org.elasticsearch.rest.RestController;
@@ -28,7 +42,7 @@ import org.elasticsearch.rest.RestResponse;
 import org.elasticsearch.rest.RestStatus;
 import org.elasticsearch.xcontent.XContentBuilder;
 
-public class RootPlugin extends Plugin implements ActionPlugin {
+public class LabPlugin extends Plugin implements ActionPlugin, AnalysisPlugin {
   private ClusterService cluster;
 
   @Override
@@ -49,6 +63,45 @@ public class RootPlugin extends Plugin implements ActionPlugin {
       Supplier<DiscoveryNodes> nodes,
       Predicate<NodeFeature> features) {
     return List.of(new Root());
+  }
+
+  @Override
+  public Map<String, AnalysisProvider<TokenizerFactory>> getTokenizers() {
+    return Map.of(
+        "uax_url_email",
+        (index, environment, name, settings) ->
+            TokenizerFactory.newFactory(name, UAX29URLEmailTokenizer::new));
+  }
+
+  @Override
+  public Map<String, AnalysisProvider<TokenFilterFactory>> getTokenFilters() {
+    return Map.of(
+        "lowercase",
+        (index, environment, name, settings) -> filter(name, LowerCaseFilter::new),
+        "unique",
+        (index, environment, name, settings) -> filter(name, RemoveDuplicatesTokenFilter::new),
+        "pattern_capture",
+        (index, environment, name, settings) -> {
+          Pattern[] patterns =
+              settings.getAsList("patterns").stream().map(Pattern::compile).toArray(Pattern[]::new);
+          boolean whole = settings.getAsBoolean("preserve_original", true);
+          return filter(
+              name, stream -> new PatternCaptureGroupTokenFilter(stream, whole, patterns));
+        });
+  }
+
+  private static TokenFilterFactory filter(String name, Function<TokenStream, TokenStream> make) {
+    return new TokenFilterFactory() {
+      @Override
+      public String name() {
+        return name;
+      }
+
+      @Override
+      public TokenStream create(TokenStream stream) {
+        return make.apply(stream);
+      }
+    };
   }
 
   private class Root extends BaseRestHandler {
