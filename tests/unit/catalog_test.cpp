@@ -58,6 +58,7 @@ TEST(Catalog, EveryMetricTheReadmeNamesExists) {
   const Catalog catalog(all_schemas());
   std::set<std::string_view> names;
   for (const Catalog::Family& family : catalog.families()) names.insert(family.column->name);
+  for (const Collector* collector : collectors()) names.insert(collector->name);
   // PostgreSQL's own names look alike.
   const std::set<std::string> of_postgres = {"pg_read_all_stats",
                                              "pg_stat_replication",
@@ -73,7 +74,7 @@ TEST(Catalog, EveryMetricTheReadmeNamesExists) {
                                              "pg_lsclusters",
                                              "pg_wal",
                                              "pg_xlog"};
-  const RE2 metric("`((?:haproxy|lagwatch|node|pg)_[a-z0-9_A-Z]+)(?:\\{[^`]*)?`");
+  const RE2 metric("`((?:elasticsearch|haproxy|lagwatch|node|pg)_[a-z0-9_A-Z]+)(?:\\{[^`]*)?`");
   re2::StringPiece rest(kReadme);
   for (std::string name; RE2::FindAndConsume(&rest, metric, &name);) {
     if (name.ends_with('_') || of_postgres.contains(name)) continue;  // a prefix; no metric
