@@ -16,7 +16,7 @@ using simdjson::ondemand::value;
 constexpr int kFirstVersion = 20300;
 constexpr int kUngrouped = 70000;
 constexpr size_t kMaxBytes = 16U << 20U;  // some 200,000 searches
-constexpr double kNanosecond = 1e-9;
+constexpr double kPerSecond = 1e9;
 
 constexpr std::string_view kThresholds[] = {"1", "5", "30"};
 constexpr double kSeconds[] = {1, 5, 30};
@@ -65,8 +65,7 @@ struct Tasks {
 
   bool take(value task) {
     return json_fields(task, [this](std::string_view key, value field) {
-      const double age =
-          key == "running_time_in_nanos" ? json_number(field) * kNanosecond : kAbsent;
+      const double age = key == "running_time_in_nanos" ? json_number(field) / kPerSecond : kAbsent;
       if (std::isnan(age)) return true;
       ++count;
       oldest = std::max(oldest, age);

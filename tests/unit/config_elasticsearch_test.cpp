@@ -16,7 +16,7 @@ TEST(Config, ReadsEverySettingOfElasticsearch) {
       parse_config("full.good.yml", golden::read_file(golden::data("config/full.good.yml"))).config;
   ASSERT_TRUE(config.elasticsearch && config.elasticsearch->size() == 2);
   const ElasticsearchTarget& one = config.elasticsearch->at(0);
-  EXPECT_EQ(one.target.name, "search");
+  EXPECT_EQ(one.target.name, "es1");
   EXPECT_EQ(one.target.interval, 2s);
   EXPECT_EQ(one.target.timeout, 1s);
   EXPECT_EQ(one.target.labels, (Labels{{"site", "shop"}, {"rack", "e"}}));

@@ -65,8 +65,9 @@ TEST(Elasticsearch, AsksTheVersionFirstThenBothSideBySide) {
 }
 
 TEST(Elasticsearch, AskOfOldVersionsNamesOnlyWhatTheyHave) {
-  for (const std::string version : {"1.7.6", "2.4.6", "6.8.23", "7.8.1"}) {
-    Server server(Answers{{{"root.json", answer(R"({"version":{"number":")" + version + "\"}}")}}});
+  for (const char* version : {"1.7.6", "2.4.6", "6.8.23", "7.8.1"}) {
+    Server server(Answers{
+        {{"root.json", answer(R"({"version":{"number":")" + std::string(version) + "\"}}")}}});
     server.samples("elasticsearch");
     EXPECT_EQ(server.asked.back().find(",indexing_pressure/"), std::string::npos) << version;
   }
@@ -120,7 +121,7 @@ TEST(Elasticsearch, ANodeHasTheLabelsOfElasticsearchExporter) {
 }
 
 TEST(Elasticsearch, RedAndYellowAreResults) {
-  for (const std::string color : {"red", "yellow"}) {
+  for (const std::string& color : {std::string("red"), std::string("yellow")}) {
     Server server(Answers{{{"health.json", answer(R"({"cluster_name":"c","status":")" + color +
                                                   R"(","number_of_nodes":3})")}}});
     const std::string samples = server.samples("elasticsearch");
@@ -133,7 +134,7 @@ TEST(Elasticsearch, RedAndYellowAreResults) {
 }
 
 TEST(Elasticsearch, WithoutAMasterTheServerIsUp) {
-  for (const std::string body :
+  for (const std::string& body :
        {kNoMaster,
         std::string(R"({"error":"MasterNotDiscoveredException[waited for [1s]]","status":503})"),
         std::string(
