@@ -274,6 +274,14 @@ void write_refusals(ElasticsearchState& state, std::span<const Outcome> outcomes
   }
 }
 
+// A port with TLS closes the connection of who speaks plain HTTP, without a word.
+Error with_hint(const ElasticsearchState& state, Error error) {
+  if (error.reason == Reason::kReset && error.fix.empty() &&
+      state.options.url.starts_with("http://"))
+    error.fix = "if the server has TLS, as 8.x has it by default, write https:// and set ca_file";
+  return error;
+}
+
 Step read(State& base, std::span<Reply> replies, const Moment& now, Output& out) {
   ElasticsearchState& state = elasticsearch_state(base);
   if (std::exchange(state.asked_root, false)) {
@@ -281,7 +289,7 @@ Step read(State& base, std::span<Reply> replies, const Moment& now, Output& out)
     // The time is over; the next exchange asks the nodes beside it.
     if (!replies[0].ok()) {
       state.health_up = state.node_stats_up = false;
-      return replies[0].error();
+      return with_hint(state, replies[0].error());
     }
     state.health = std::move(replies[0]);
     return More{{ask_nodes(state)}};
@@ -292,7 +300,7 @@ Step read(State& base, std::span<Reply> replies, const Moment& now, Output& out)
                               read_nodes(state, replies[kept ? 0 : 1], out)};
   if (outcomes[0].error && outcomes[1].error) {
     state.server = {};  // what comes back may be another version
-    return *outcomes[0].error;
+    return with_hint(state, *outcomes[0].error);
   }
   for (const Outcome& outcome : outcomes) {
     if (outcome.error) out.limit(*outcome.error);

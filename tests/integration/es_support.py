@@ -55,8 +55,8 @@ def probe_slower(samples, bound):
 
 def pool(samples, what, node=None):
     """elasticsearch_thread_pool_WHAT_count of the search pool."""
-    labels = {"name": node} if node else {}
-    return samples.value(f"elasticsearch_thread_pool_{what}_count", type="search", **labels)
+    found = samples.select(f"elasticsearch_thread_pool_{what}_count", target=NAME, type="search")
+    return next((value for labels, value in found if node in (None, labels["name"])), None)
 
 
 def healthy(samples):

@@ -2,7 +2,6 @@
 """A real Elasticsearch through everything that one node can suffer: searches that pile up and are
 rejected, a read-only index, red, yellow, a frozen process, a killed one."""
 
-import re
 import time
 
 from lab.elasticsearch import Elasticsearch
@@ -44,9 +43,7 @@ class OneNode(WithElasticsearch):
             "the slower lanes have answered",
             relaxed(10),
         )
-        self.assertEqual(
-            samples.value("elasticsearch_indices_docs", target=NAME, name="search"), DOCUMENTS
-        )
+        self.assertEqual(samples.value("elasticsearch_indices_docs", target=NAME), DOCUMENTS)
         self.assertEqual(samples.value("elasticsearch_cluster_health_status", color="green"), 1)
         self.assertEqual(samples.value("elasticsearch_no_master", target=NAME), 0)
         self.assertEqual(samples.value("elasticsearch_nodes_expected", target=NAME), 1)
@@ -207,9 +204,3 @@ class OneNode(WithElasticsearch):
             relaxed(10),
         )
         self.assertLessEqual(probe_count(after) - probe_count(before), 2)
-        self.watcher.wait_metric(
-            lambda m: not m.select("elasticsearch_indices_docs", target=NAME),
-            "old samples go",
-            relaxed(20),
-        )
-        self.assertTrue(re.search("refused", self.watcher.log()))
