@@ -14,7 +14,7 @@ class ThreeNodes(WithElasticsearch):
     def make(lab):
         cluster = ElasticsearchCluster(lab, "8.19", name="node").start()
         server = cluster.master()
-        server.fill(1000, replicas=1)
+        server.fill(1000, replicas=2)
         server.wait_health(lambda health: health["status"] == "green", "the cluster is green")
         return cluster
 

@@ -98,7 +98,7 @@ class Fakes(WithLab):
             "it is well",
             relaxed(5),
         )
-        self.assertEqual(samples.value("elasticsearch_indices_docs", target=NAME), 20_001)
+        self.assertEqual(samples.value("elasticsearch_indices_docs", target=NAME), 20_000)
 
     def test_a_page_of_a_load_balancer(self):
         self.fails(lambda path, body: (503, len(PAGE), PAGE), "http_status")
