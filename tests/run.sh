@@ -26,6 +26,7 @@ Suites, all by default and in this order:
 Not run by default:
   thread        the unit tests once more, built with TSan
   bench         tests/bench/run: numbers beside those of peers
+  incident      tests/incident/run.py: the incident, replayed; who is paged when
 END
 }
 
@@ -63,8 +64,9 @@ skip() {
 configure_and_build() {
     local directory=$1 sanitizers=$2
     shift 2
+    # -g1: lines for the sanitizers' reports, and a third less to compile than -g.
     long_step cmake -S "$root" -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-O1 \
-        -DLAGWATCH_SANITIZE="$sanitizers" || return 1
+        -DCMAKE_CXX_FLAGS_DEBUG=-g1 -DLAGWATCH_SANITIZE="$sanitizers" || return 1
     long_step cmake --build "$directory" --target "$@"
 }
 
@@ -141,6 +143,18 @@ suite_bench() {
     long_step cmake --build "$root/build-bench" --target lagwatch lagwatch_bench || return
     check bench.run env LAGWATCH_BIN="$root/build-bench/lagwatch" LAGWATCH_BENCH_BIN="$root/build-bench/tests/bench/lagwatch_bench" \
         "$root/tests/bench/run"
+}
+
+suite_incident() {
+    local output=$root/build/incident.log
+    say "building"
+    if ! long_step cmake -S "$root" -B "$root/build" -G Ninja -DCMAKE_BUILD_TYPE=Release ||
+        ! long_step cmake --build "$root/build" --target lagwatch; then
+        check incident.build false
+        return
+    fi
+    LAGWATCH_BIN=$root/build/lagwatch timeout 3000 python3 -B "$root/tests/incident/run.py" 2>&1 | tee "$output" || true
+    add_counts "$(tail -n 1 "$output")"
 }
 
 main() {

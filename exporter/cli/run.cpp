@@ -87,11 +87,16 @@ class Rediscovery {
   static std::vector<std::string> keys_of(const DiscoveredApache& one) { return {one.url}; }
   static std::vector<std::string> keys_of(const DiscoveredElasticsearch& one) { return {one.url}; }
 
+  static std::vector<std::string> keys_of(const DiscoveredPassenger& one) {
+    return {passenger_key(one)};
+  }
+
   // Calls `visit` with the list of each kind, a pointer to member.
   template <typename Visit>
   static void each_kind(Visit visit) {
     visit(&Discovery::haproxy);
     visit(&Discovery::postgres);
+    visit(&Discovery::passenger);
     visit(&Discovery::apache);
     visit(&Discovery::elasticsearch);
   }
@@ -123,6 +128,10 @@ class Rediscovery {
     }
     remember(fresh);
     arm();
+  }
+
+  static std::string passenger_key(const DiscoveredPassenger& passenger) {
+    return "passenger " + passenger.registry;
   }
 
   Session& session_;

@@ -11,8 +11,8 @@
 namespace lagwatch {
 namespace {
 
-const Kind* const kKinds[] = {&kHaproxyKind,       &kPostgresKind, &kApacheKind, &kProbeKind,
-                              &kElasticsearchKind, &kHostKind,     &kAgentKind};
+const Kind* const kKinds[] = {&kHaproxyKind, &kPostgresKind,      &kPassengerKind, &kApacheKind,
+                              &kProbeKind,   &kElasticsearchKind, &kHostKind,      &kAgentKind};
 
 std::vector<const Collector*> collectors_of(const Kind& kind) {
   std::vector<const Collector*> out;
@@ -83,6 +83,22 @@ ApacheTarget discovered(const DiscoveredApache& found, const Config& config) {
   out.target = target_defaults(config, found.name);
   out.apache.url = found.url;
   return out;
+}
+
+PassengerTarget discovered(const DiscoveredPassenger& found, const Config& config) {
+  PassengerTarget out;
+  out.target = target_defaults(config, found.name);
+  out.passenger.registry = found.registry;
+  return out;
+}
+
+std::unique_ptr<State> passenger_state_of(PassengerTarget& target, const Config& config) {
+  PassengerOptions& options = target.passenger;
+  options.routes = config.routes;
+  // Three of the intervals at which its timer should write it.
+  options.status_max_age = std::max<Duration>(
+      options.status_max_age, 3 * target.target.interval.value_or(kDefaultInterval));
+  return make_passenger_state(std::move(options));
 }
 
 ElasticsearchTarget discovered(const DiscoveredElasticsearch& found, const Config& config) {
@@ -172,6 +188,10 @@ std::vector<TargetSpec> make_targets(const Config& config, const Discovery* foun
     add(kApacheKind, one.target, make_apache_state(std::move(one.apache)));
   for (ProbeTarget one : config.probes.value_or(std::vector<ProbeTarget>{}))
     add(kProbeKind, one.target, make_probe_state(std::move(one.probe)));
+  for (PassengerTarget& one : wanted(config.passenger, found, &Discovery::passenger, config)) {
+    auto state = passenger_state_of(one, config);
+    add(kPassengerKind, one.target, std::move(state));
+  }
   for (ElasticsearchTarget& one :
        wanted(config.elasticsearch, found, &Discovery::elasticsearch, config)) {
     one.elasticsearch.timeout = one.target.timeout;

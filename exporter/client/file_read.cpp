@@ -87,7 +87,12 @@ Reply read_open(int fd, const FileAsk& ask, const std::atomic<bool>& abandoned) 
   }
   const auto size = static_cast<uint64_t>(std::max<off_t>(info.st_size, 0));
   if (size > ask.max_bytes) return too_large(ask);
-  return read_to_end(fd, ask, size, abandoned);
+  Reply reply = read_to_end(fd, ask, size, abandoned);
+  if (reply.ok()) {
+    reply->modified = WallTime(std::chrono::seconds(info.st_mtim.tv_sec) +
+                               std::chrono::nanoseconds(info.st_mtim.tv_nsec));
+  }
+  return reply;
 }
 
 // "\040" is a blank: mountinfo writes blank, tab, newline and backslash in octal.

@@ -240,6 +240,8 @@ Error HttpClient::Exchange::unix_error(const std::string& words) const {
     case ENOENT:
     case ENOTDIR:
       return {Reason::kRefused, words + "there is no such socket", {}};
+    case EAGAIN:  // where a TCP connection would wait
+      return {Reason::kHung, words + "as many connections wait as may, none is accepted", {}};
     default:
       return {Reason::kRefused, words + "refused, nobody listens", {}};
   }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "model/rows.h"
 
@@ -92,6 +93,7 @@ struct Answer {
   std::optional<HttpDetail> http;
   std::optional<Listing> listing;
   std::optional<CommandEnd> command;
+  std::optional<WallTime> modified;  // of a file
 };
 
 using Reply = Result<Answer>;

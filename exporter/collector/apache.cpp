@@ -6,6 +6,7 @@
 #include "collector/apache.h"
 
 #include <array>
+#include <cstdio>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -149,7 +150,10 @@ std::optional<double> version_number(std::string_view text) {
   const auto minor = parse_number<unsigned>(version.substr(first + 1, second - first - 1));
   const auto patch = parse_number<unsigned>(version.substr(second + 1));
   if (!major || !minor || !patch) return std::nullopt;
-  return *major + *minor / 100.0 + *patch / 100000.0;
+  // Written and read again: the digits are meant, not what their sum rounds to.
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%u.%02u%03u", *major, *minor, *patch);
+  return parse_number<double>(digits);
 }
 
 class Page {

@@ -60,7 +60,6 @@ constexpr Column kColumns[] = {
      .type = Type::kHistogram,
      .help = "How long answers took. One that did not come in time counts as what was waited for "
              "it; a refused connection, which takes no time, does not count.",
-     .label = "le",
      .values = kBounds,
      .expand = Expand::kHistogram},
 };

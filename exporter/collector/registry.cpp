@@ -13,6 +13,9 @@ extern const Collector elasticsearch_blocks;
 extern const Collector elasticsearch_detail;
 extern const Collector haproxy;
 extern const Collector host;
+extern const Collector passenger_pool;
+extern const Collector passenger_requests;
+extern const Collector passenger_settings;
 extern const Collector postgres_node;
 extern const Collector postgres_replication;
 extern const Collector postgres_wal_receiver;
@@ -46,6 +49,9 @@ constexpr const Collector* kCollectors[] = {
     &postgres_settings,
     &apache,
     &probe,
+    &passenger_pool,
+    &passenger_requests,
+    &passenger_settings,
     &elasticsearch,
     &elasticsearch_tasks,
     &elasticsearch_probe,

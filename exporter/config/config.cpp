@@ -21,6 +21,8 @@ constexpr ConfigField<Config> kFields[] = {
     {"postgres", read_postgres},
     {"apache", read_apache},
     {"probes", read_probes},
+    {"passenger", read_passenger},
+    {"routes", read_routes},
     {"elasticsearch", read_elasticsearch},
     {"host", read_host},
     {"agents", read_agents},

@@ -15,6 +15,7 @@
 #include "collector/elasticsearch.h"
 #include "collector/haproxy.h"
 #include "collector/host.h"
+#include "collector/passenger.h"
 #include "collector/postgres.h"
 #include "collector/probe.h"
 #include "scrape/options.h"
@@ -46,6 +47,11 @@ struct PostgresTarget {
   PostgresOptions postgres;
 };
 
+struct PassengerTarget {
+  TargetOptions target;
+  PassengerOptions passenger;  // without routes: those are Config::routes
+};
+
 struct ElasticsearchTarget {
   TargetOptions target;
   ElasticsearchOptions elasticsearch;
@@ -62,7 +68,10 @@ struct Config {
   // Absent: not named in the file, so discovery fills it. Empty: turned off.
   std::optional<std::vector<HaproxyTarget>> haproxy;
   std::optional<std::vector<PostgresTarget>> postgres;
+  std::optional<std::vector<PassengerTarget>> passenger;
   std::optional<std::vector<ElasticsearchTarget>> elasticsearch;
+
+  std::vector<RouteRule> routes;  // how all targets group request paths, first match wins
 
   std::optional<std::vector<ApacheTarget>> apache;
 

@@ -98,7 +98,11 @@ void read_apache(const ConfigValue& value, Config& config);
 void read_haproxy(const ConfigValue& value, Config& config);
 void read_postgres(const ConfigValue& value, Config& config);
 void read_probes(const ConfigValue& value, Config& config);
+void read_passenger(const ConfigValue& value, Config& config);
 void read_elasticsearch(const ConfigValue& value, Config& config);
 void read_host(const ConfigValue& value, Config& config);
+
+// How request paths are grouped, for all targets.
+void read_routes(const ConfigValue& value, Config& config);
 
 }  // namespace lagwatch

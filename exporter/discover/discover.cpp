@@ -7,6 +7,7 @@
 #include "discover/apache_discovery.h"
 #include "discover/elasticsearch_discovery.h"
 #include "discover/haproxy_discovery.h"
+#include "discover/passenger_discovery.h"
 #include "discover/postgres_discovery.h"
 
 namespace lagwatch {
@@ -64,6 +65,21 @@ void append_postgres(std::string& out, const Discovery& discovery) {
       "Without a postgres setting lagwatch goes on looking; \"postgres: []\" turns that off.");
 }
 
+// Most hosts have none: nothing is said then.
+void append_passenger(std::string& out, const Discovery& discovery) {
+  for (const DiscoveredPassenger& passenger : discovery.passenger) {
+    out += &passenger == &discovery.passenger.front() ? "passenger:\n" : "";
+    for (const std::string& note : passenger.notes) append_comment(out, "  ", note);
+    out += "  - name: ";
+    append_json_string(out, passenger.name);
+    out += "\n";
+    if (passenger.registry.empty()) continue;
+    out += "    registry: ";
+    append_json_string(out, passenger.registry);
+    out += "\n";
+  }
+}
+
 void append_apaches(std::string& out, const Discovery& discovery) {
   if (!discovery.apache.empty()) out += "apache:\n";
   for (const DiscoveredApache& apache : discovery.apache) {
@@ -94,6 +110,7 @@ Discovery discover(const DiscoverOptions& options) {
   Discovery found;
   discover_haproxys(options, found);
   discover_postgres(options, found);
+  discover_passenger(options, found);
   discover_apaches(options, found);
   discover_elasticsearch(options, found);
   return found;
@@ -106,6 +123,7 @@ std::string to_yaml(const Discovery& discovery) {
       "What lagwatch discover found on this host. To keep it: /etc/lagwatch/lagwatch.yml.");
   append_haproxys(out, discovery);
   append_postgres(out, discovery);
+  append_passenger(out, discovery);
   append_apaches(out, discovery);
   append_elasticsearch(out, discovery);
   for (const std::string& note : discovery.notes) append_comment(out, "", note);

@@ -21,6 +21,13 @@ struct DiscoveredPostgres {
   std::vector<std::string> notes;  // what lets lagwatch in, and what would be better
 };
 
+// The instances of Passenger on this host, as one target for the configuration.
+struct DiscoveredPassenger {
+  std::string name;      // "passenger"
+  std::string registry;  // where its instances are; empty: where they are looked for anyway
+  std::vector<std::string> notes;  // what lets lagwatch in, and what would be better
+};
+
 // One Apache httpd found, as a target for the configuration.
 struct DiscoveredApache {
   std::string name;  // "apache", "apache-8080"
@@ -38,6 +45,7 @@ struct DiscoveredElasticsearch {
 struct Discovery {
   std::vector<DiscoveredHaproxy> haproxy;
   std::vector<DiscoveredPostgres> postgres;
+  std::vector<DiscoveredPassenger> passenger;
   std::vector<DiscoveredApache> apache;
   std::vector<DiscoveredElasticsearch> elasticsearch;
   std::vector<std::string> notes;  // what was seen and is as it should be, but no target

@@ -36,6 +36,7 @@ class ElasticsearchDiscoverer {
     for (const DiscoveredHaproxy& one : found.haproxy) names_.insert(one.name);
     for (const DiscoveredPostgres& one : found.postgres) names_.insert(one.name);
     for (const DiscoveredApache& one : found.apache) names_.insert(one.name);
+    for (const DiscoveredPassenger& one : found.passenger) names_.insert(one.name);
   }
 
   void find() {

@@ -90,7 +90,7 @@ void Scheduler::issue(Target& target, LaneState& lane, Run& run, Asks asks) {
   for (size_t slot = 0; slot < asks.size(); ++slot) {
     run.asked.push_back(asker_.ask(
         target.index, asks[slot], lane.deadline,
-        [this, t = target.index, lane_index, run_index, round = lane.round, slot](Reply reply) {
+        [this, t = target.index, lane_index, run_index, round = lane.round, slot](Reply&& reply) {
           on_reply(t, lane_index, run_index, round, slot, std::move(reply));
         }));
   }

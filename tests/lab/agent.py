@@ -66,6 +66,7 @@ def configuration(haproxy=(), site="lab", interval="1s", timeout="3s", host=True
         "timeout": timeout,
         "haproxy": list(haproxy),
         "postgres": [],
+        "passenger": [],
         "elasticsearch": [],
         "host": {"enabled": host},
         **more,

@@ -101,5 +101,25 @@ TEST_F(ApacheTest, NumbersThatAreNoneCostThemselvesOnly) {
   EXPECT_EQ(samples.find("apache_load"), std::string::npos);
 }
 
+std::vector<std::filesystem::path> recorded() {
+  std::vector<std::filesystem::path> out;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(golden::data("apache"))) {
+    if (entry.path().filename() == "status.txt") out.push_back(entry.path().parent_path());
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+class ApacheGolden : public ApacheTest,
+                     public testing::WithParamInterface<std::filesystem::path> {};
+
+TEST_P(ApacheGolden, GivesTheExpectedSamples) {
+  golden::expect_golden(GetParam() / "expected.txt",
+                        collect(golden::read_file(GetParam() / "status.txt")).substr(1));
+}
+
+INSTANTIATE_TEST_SUITE_P(Recorded, ApacheGolden, testing::ValuesIn(recorded()),
+                         [](const auto& one) { return one.param.filename().string(); });
+
 }  // namespace
 }  // namespace lagwatch

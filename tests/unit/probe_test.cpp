@@ -27,7 +27,7 @@ class ProbeTest : public testing::Test {
     auto out = std::make_shared<Output>("target=\"t\"");
     const Step step = probe.read(*state, replies, golden::moment(), *out);
     EXPECT_TRUE(std::holds_alternative<Done>(step)) << "a probe's failure is its answer";
-    return golden::samples(out, golden::moment(), kProbeKind);
+    return "\n" + golden::samples(out, golden::moment(), kProbeKind);
   }
   static HttpDetail answered(int status, double total) {
     HttpDetail http;

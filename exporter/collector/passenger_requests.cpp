@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// The requests that Passenger has, one by one: who waits for a process, and what the processes work
+// on. Costs the core some 0.5 ms and 3 KB a request, in the loops that serve them: the more there
+// are, the less often it is asked.
+// Source: server.json of 5.0 and later; before, passenger-status --show=requests. Privilege: as
+// passenger_pool, but an application's user may not.
+#include <algorithm>
+#include <utility>
+
+#include "collector/passenger.h"
+#include "collector/passenger_requests_tables.h"
+#include "collector/passenger_server_json.h"
+#include "collector/passenger_status.h"
+#include "collector/passenger_text.h"
+
+namespace lagwatch {
+namespace {
+
+constexpr size_t kMaxBytes = 16U << 20U;  // some 5000 requests
+// Of waiting for one request's time: 0.5 % of a core.
+constexpr double kWaitPerRequest = 0.1;
+
+Asks begin(State& state) {
+  const PassengerOptions& options = passenger_state(state).options;
+  if (!is_indirect(options)) return {instances_ask(options)};
+  if (options.status_command.empty() && options.requests_file.empty()) return {};
+  return {status_ask(options, StatusPart::kRequests)};
+}
+
+Duration least_wait(const State& state) {
+  const PassengerState& passenger = passenger_state(state);
+  return from_seconds(kWaitPerRequest * std::max(passenger.in_pool, passenger.active));
+}
+
+Error too_large() {
+  return {Reason::kTooLarge,
+          "server.json: more than " + std::to_string(kMaxBytes >> 20U) +
+              " MiB, some 5000 requests: they are not told one by one",
+          "lower PassengerMaxRequestQueueSize, or the web server's number of connections"};
+}
+
+// The living instances whose passwords may have changed since passenger_pool looked.
+Step read_listing(PassengerState& passenger, const Listing& listing) {
+  const auto found = read_instances(listing, passenger.options);
+  More more;
+  passenger.asked_cores.clear();
+  if (!found.ok()) return Done{};  // passenger_pool says so
+  for (const PassengerInstance& instance : *found) {
+    const bool lives =
+        std::any_of(passenger.instances.begin(), passenger.instances.end(), [&](const auto& one) {
+          return one.id == instance.id && one.state == InstanceState::kLive;
+        });
+    if (!lives) continue;
+    more.asks.emplace_back(core_ask(instance, passenger.options, "/server.json", kMaxBytes));
+    passenger.asked_cores.push_back(instance.id + " " + std::to_string(instance.core_pid));
+  }
+  if (more.asks.empty()) return Done{};
+  return more;
+}
+
+// Whether the instance has gone since passenger_pool saw it.
+bool has_gone(const HttpDetail& http) {
+  return http.failure &&
+         (http.failure->reason == Reason::kRefused || http.failure->reason == Reason::kReset);
+}
+
+Step read_answers(PassengerState& passenger, std::span<Reply> replies, const Moment& now,
+                  Output& out) {
+  RequestTally tally(passenger, now);
+  size_t told = 0;
+  for (size_t i = 0; i < replies.size(); ++i) {
+    Reply& reply = replies[i];
+    if (!reply.ok()) return reply.error();
+    const HttpDetail& http = *reply->http;
+    if (has_gone(http)) continue;
+    if (http.failure) {
+      if (http.failure->reason == Reason::kTooLarge) {
+        out.limit(too_large());
+        return Done{};
+      }
+      return Error{http.failure->reason, http.failure->message,
+                   "the core's API answers, what serves requests does not: see its log"};
+    }
+    if (http.status == 401 || http.status == 403) {
+      out.limit(denied_error("the requests in flight (server.json)"));
+      return Done{};
+    }
+    if (http.status != 200)
+      return Error{Reason::kHttpStatus, "server.json: status " + std::to_string(http.status), {}};
+    const auto counts = parse_server(
+        reply->body, now.wall, [&](const PassengerRequest& request) { tally.add(request); });
+    if (!counts.ok()) return counts.error();
+    tally.add(*counts);
+    if (counts->begun)
+      passenger.begun.observe(passenger.asked_cores[i], *counts->begun, now.steady);
+    ++told;
+  }
+  if (told > 0) tally.write(out);
+  return Done{};
+}
+
+Step read_status(PassengerState& passenger, Reply& reply, const Moment& now, Output& out) {
+  const Result<std::string_view> text =
+      status_text(passenger.options, StatusPart::kRequests, reply, now);
+  if (!text.ok()) return text.error();
+  RequestTally tally(passenger, now);
+  const auto add = [&](const PassengerRequest& request) { tally.add(request); };
+  // passenger-status of 5.0 and later prints server.json.
+  const size_t begin = text->find_first_not_of(" \t\r\n");
+  const bool is_json = begin != std::string_view::npos && (*text)[begin] == '{';
+  const auto counts = is_json ? parse_server(reply->body, now.wall, add)
+                              : parse_requests_text(*text, add);
+  if (!counts.ok()) return counts.error();
+  tally.add(*counts);
+  tally.write(out);
+  return Done{};
+}
+
+Step read(State& state, std::span<Reply> replies, const Moment& now, Output& out) {
+  PassengerState& passenger = passenger_state(state);
+  if (replies.empty()) return Done{};
+  if (is_indirect(passenger.options)) return read_status(passenger, replies[0], now, out);
+  if (!replies[0].ok()) return replies[0].error();
+  if (replies[0]->listing) return read_listing(passenger, *replies[0]->listing);
+  return read_answers(passenger, replies, now, out);
+}
+
+const std::vector<const Schema*> kSchemas = requests_schemas();
+
+}  // namespace
+
+extern const Collector passenger_requests{
+    "passenger_requests", &kPassengerKind, Lane::kRequests, kSchemas, begin, read, least_wait};
+
+}  // namespace lagwatch
