@@ -88,7 +88,8 @@ std::optional<Loaded> load(const CommonOptions& options) {
     loaded.config = parse_config("defaults", "").config;
   }
   const Config& config = loaded.config;
-  if (!config.haproxy || !config.postgres || !config.passenger || !config.apache)
+  if (!config.haproxy || !config.postgres || !config.passenger || !config.apache ||
+      !config.elasticsearch)
     loaded.found = discover({});
   return loaded;
 }

@@ -85,6 +85,7 @@ class Rediscovery {
   }
   static std::vector<std::string> keys_of(const DiscoveredPostgres& one) { return {one.dsn}; }
   static std::vector<std::string> keys_of(const DiscoveredApache& one) { return {one.url}; }
+  static std::vector<std::string> keys_of(const DiscoveredElasticsearch& one) { return {one.url}; }
 
   static std::vector<std::string> keys_of(const DiscoveredPassenger& one) {
     return {passenger_key(one)};
@@ -97,6 +98,7 @@ class Rediscovery {
     visit(&Discovery::postgres);
     visit(&Discovery::passenger);
     visit(&Discovery::apache);
+    visit(&Discovery::elasticsearch);
   }
 
   void remember(const Discovery& found) {

@@ -11,8 +11,8 @@
 namespace lagwatch {
 namespace {
 
-const Kind* const kKinds[] = {&kHaproxyKind, &kPostgresKind, &kPassengerKind, &kApacheKind,
-                              &kProbeKind,   &kHostKind,     &kAgentKind};
+const Kind* const kKinds[] = {&kHaproxyKind, &kPostgresKind,      &kPassengerKind, &kApacheKind,
+                              &kProbeKind,   &kElasticsearchKind, &kHostKind,      &kAgentKind};
 
 std::vector<const Collector*> collectors_of(const Kind& kind) {
   std::vector<const Collector*> out;
@@ -101,6 +101,14 @@ std::unique_ptr<State> passenger_state_of(PassengerTarget& target, const Config&
   return make_passenger_state(std::move(options));
 }
 
+ElasticsearchTarget discovered(const DiscoveredElasticsearch& found, const Config& config) {
+  ElasticsearchTarget out;
+  out.target = target_defaults(config, found.name);
+  out.elasticsearch.url = found.url;
+  out.elasticsearch.local_node = true;
+  return out;
+}
+
 // What the configuration names of a kind, else what discovery found of it.
 template <typename Target, typename Found>
 std::vector<Target> wanted(const std::optional<std::vector<Target>>& configured,
@@ -183,6 +191,11 @@ std::vector<TargetSpec> make_targets(const Config& config, const Discovery* foun
   for (PassengerTarget& one : wanted(config.passenger, found, &Discovery::passenger, config)) {
     auto state = passenger_state_of(one, config);
     add(kPassengerKind, one.target, std::move(state));
+  }
+  for (ElasticsearchTarget& one :
+       wanted(config.elasticsearch, found, &Discovery::elasticsearch, config)) {
+    one.elasticsearch.timeout = one.target.timeout;
+    add(kElasticsearchKind, one.target, make_elasticsearch_state(std::move(one.elasticsearch)));
   }
   add_agents(config, specs);
   if (host.enabled)

@@ -185,6 +185,9 @@ Error HttpClient::Exchange::error(CURLcode code) const {
   double tls_time = 0;
   curl_easy_getinfo(easy.get(), CURLINFO_CONNECT_TIME, &connect_time);
   curl_easy_getinfo(easy.get(), CURLINFO_APPCONNECT_TIME, &tls_time);
+  // On a kept connection the other two are 0.
+  double sending_time = 0;
+  curl_easy_getinfo(easy.get(), CURLINFO_PRETRANSFER_TIME, &sending_time);
   const bool tls = ask.url.starts_with("https://");
   switch (code) {
     case CURLE_WRITE_ERROR:
@@ -192,13 +195,13 @@ Error HttpClient::Exchange::error(CURLcode code) const {
               words + "the answer is larger than " + std::to_string(ask.max_bytes) + " bytes",
               {}};
     case CURLE_OPERATION_TIMEDOUT:
-      if (connect_time == 0) {
+      if (connect_time == 0 && sending_time == 0) {
         return {Reason::kConnectTimeout, words + "no connection in time",
                 "check the host and the way to it"};
       }
       if (!body.empty())
         return {Reason::kStalled, words + "the answer began and did not end in time", {}};
-      if (tls && tls_time == 0)
+      if (tls && tls_time == 0 && sending_time == 0)
         return {Reason::kHung, words + "connected, and no TLS handshake in time", {}};
       return {Reason::kHung, words + "connected, and no answer in time", {}};
     case CURLE_COULDNT_RESOLVE_HOST:

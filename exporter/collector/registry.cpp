@@ -5,6 +5,12 @@ namespace lagwatch {
 
 extern const Collector agent;
 extern const Collector apache;
+extern const Collector elasticsearch;
+extern const Collector elasticsearch_tasks;
+extern const Collector elasticsearch_probe;
+extern const Collector elasticsearch_routes;
+extern const Collector elasticsearch_blocks;
+extern const Collector elasticsearch_detail;
 extern const Collector haproxy;
 extern const Collector host;
 extern const Collector passenger_pool;
@@ -46,6 +52,12 @@ constexpr const Collector* kCollectors[] = {
     &passenger_pool,
     &passenger_requests,
     &passenger_settings,
+    &elasticsearch,
+    &elasticsearch_tasks,
+    &elasticsearch_probe,
+    &elasticsearch_routes,
+    &elasticsearch_blocks,
+    &elasticsearch_detail,
     &host,
     &agent,
 };

@@ -23,6 +23,7 @@ constexpr ConfigField<Config> kFields[] = {
     {"probes", read_probes},
     {"passenger", read_passenger},
     {"routes", read_routes},
+    {"elasticsearch", read_elasticsearch},
     {"host", read_host},
     {"agents", read_agents},
 };

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "collector/agent.h"
 #include "collector/apache.h"
+#include "collector/elasticsearch.h"
 #include "collector/haproxy.h"
 #include "collector/host.h"
 #include "collector/passenger.h"
@@ -51,6 +52,11 @@ struct PassengerTarget {
   PassengerOptions passenger;  // without routes: those are Config::routes
 };
 
+struct ElasticsearchTarget {
+  TargetOptions target;
+  ElasticsearchOptions elasticsearch;
+};
+
 // The DSN and what of it others must know.
 void set_dsn(PostgresOptions& options, const std::string& dsn);
 
@@ -63,6 +69,7 @@ struct Config {
   std::optional<std::vector<HaproxyTarget>> haproxy;
   std::optional<std::vector<PostgresTarget>> postgres;
   std::optional<std::vector<PassengerTarget>> passenger;
+  std::optional<std::vector<ElasticsearchTarget>> elasticsearch;
 
   std::vector<RouteRule> routes;  // how all targets group request paths, first match wins
 

@@ -99,6 +99,7 @@ void read_haproxy(const ConfigValue& value, Config& config);
 void read_postgres(const ConfigValue& value, Config& config);
 void read_probes(const ConfigValue& value, Config& config);
 void read_passenger(const ConfigValue& value, Config& config);
+void read_elasticsearch(const ConfigValue& value, Config& config);
 void read_host(const ConfigValue& value, Config& config);
 
 // How request paths are grouped, for all targets.

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "discover/apache_discovery.h"
+#include "discover/elasticsearch_discovery.h"
 #include "discover/haproxy_discovery.h"
 #include "discover/passenger_discovery.h"
 #include "discover/postgres_discovery.h"
@@ -91,6 +92,18 @@ void append_apaches(std::string& out, const Discovery& discovery) {
   }
 }
 
+void append_elasticsearch(std::string& out, const Discovery& discovery) {
+  if (!discovery.elasticsearch.empty()) out += "elasticsearch:\n";
+  for (const DiscoveredElasticsearch& one : discovery.elasticsearch) {
+    for (const std::string& note : one.notes) append_comment(out, "  ", note);
+    out += "  - name: ";
+    append_json_string(out, one.name);
+    out += "\n    url: ";
+    append_json_string(out, one.url);
+    out += "\n    nodes: local\n";
+  }
+}
+
 }  // namespace
 
 Discovery discover(const DiscoverOptions& options) {
@@ -99,6 +112,7 @@ Discovery discover(const DiscoverOptions& options) {
   discover_postgres(options, found);
   discover_passenger(options, found);
   discover_apaches(options, found);
+  discover_elasticsearch(options, found);
   return found;
 }
 
@@ -111,6 +125,7 @@ std::string to_yaml(const Discovery& discovery) {
   append_postgres(out, discovery);
   append_passenger(out, discovery);
   append_apaches(out, discovery);
+  append_elasticsearch(out, discovery);
   for (const std::string& note : discovery.notes) append_comment(out, "", note);
   for (const std::string& problem : discovery.problems)
     append_comment(out, "", "Problem: " + problem);

@@ -35,11 +35,19 @@ struct DiscoveredApache {
   std::vector<std::string> notes;
 };
 
+// One node of Elasticsearch or OpenSearch found, as a target for the configuration.
+struct DiscoveredElasticsearch {
+  std::string name;  // "elasticsearch", "elasticsearch-2", ...
+  std::string url;
+  std::vector<std::string> notes;  // what it needs to let lagwatch in
+};
+
 struct Discovery {
   std::vector<DiscoveredHaproxy> haproxy;
   std::vector<DiscoveredPostgres> postgres;
   std::vector<DiscoveredPassenger> passenger;
   std::vector<DiscoveredApache> apache;
+  std::vector<DiscoveredElasticsearch> elasticsearch;
   std::vector<std::string> notes;  // what was seen and is as it should be, but no target
   // What was seen and may not be read or used, each with the line or command that allows it.
   std::vector<std::string> problems;

@@ -57,7 +57,8 @@ void append_histogram(std::string& out, const Column& column, const Table& table
   }
   const double count = table.cell(row, offset + bounds);
   append_sample(out, name + "_bucket", labels, "le", "+Inf", count);
-  append_sample(out, name + "_sum", labels, {}, {}, table.cell(row, offset + bounds + 1));
+  const double sum = table.cell(row, offset + bounds + 1);
+  if (!std::isnan(sum)) append_sample(out, name + "_sum", labels, {}, {}, sum);
   append_sample(out, name + "_count", labels, {}, {}, count);
 }
 

@@ -67,6 +67,8 @@ def configuration(haproxy=(), site="lab", interval="1s", timeout="3s", host=True
         "haproxy": list(haproxy),
         "postgres": [],
         "passenger": [],
+        "apache": [],
+        "elasticsearch": [],
         "host": {"enabled": host},
         **more,
     }

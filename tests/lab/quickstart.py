@@ -14,6 +14,7 @@ from .agent import Agent
 from .digest import Digest
 from .pg_cluster import Cluster
 from .process import LabError, Unavailable, exit_on_signals, free_ports, wait_until
+from .quickstart_shop import Shop
 from .site import Site
 from .traffic import MOST_SECONDS
 
@@ -73,10 +74,11 @@ def targets(balancer):
 class Checks:
     """What --once asks. Each check returns a few words, or raises with what is wrong."""
 
-    def __init__(self, site, agent, cluster):
+    def __init__(self, site, agent, cluster, shop):
         self.site = site
         self.agent = agent
         self.cluster = cluster
+        self.shop = shop
 
     def all(self):
         """[(name, function)] in the order they are made."""
@@ -87,6 +89,7 @@ class Checks:
                 for target, name in SOURCES.items()
             ],
             *([("PostgreSQL and its standby", self.postgres)] if self.cluster else []),
+            *self.shop.checks(self.agent),
             ("host metrics", self.host),
             ("/metrics as text 0.0.4", lambda: self.exposition(openmetrics=False)),
             ("/metrics as OpenMetrics", lambda: self.exposition(openmetrics=True)),
@@ -206,11 +209,11 @@ def run_checks(checks):
     return failed
 
 
-def once(site, agent, cluster):
+def once(site, agent, cluster, shop):
     """One round of checks. Exit code."""
     digest = Digest(agent)
     digest.take()
-    failed = run_checks(Checks(site, agent, cluster).all())
+    failed = run_checks(Checks(site, agent, cluster, shop).all())
     digest.wait_rate()
     try:
         say(f"\n{digest.text()}\n")
@@ -266,19 +269,21 @@ def describe(site, agent):
 
 
 def run(arguments):
-    say("starting HAProxy, web servers, PostgreSQL and traffic")
+    say("starting HAProxy, web servers, PostgreSQL, Apache with Passenger, Elasticsearch, traffic")
     with Site("local") as site:
         cluster = databases(site.lab)
+        shop = Shop(site.lab, say)
         site.wait_up()
         traffic = site.traffic(RATE, MOST_SECONDS)
         say("starting lagwatch")
         config = agents.configuration(targets(site.lb), site="shop")
         config["postgres"] = database_targets(cluster)
+        config.update(shop.targets())
         agent = Agent(site.lab, config, port=agent_port())
         site.agents["agent"] = agent.start()
         wait_until(lambda: traffic.counts().answered, what="traffic is answered")
         if arguments.once:
-            return once(site, agent, cluster)
+            return once(site, agent, cluster, shop)
         try:
             watch(site, agent, traffic)
         except SystemExit:

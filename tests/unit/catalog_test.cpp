@@ -74,7 +74,8 @@ TEST(Catalog, EveryMetricTheReadmeNamesExists) {
                                              "pg_lsclusters",
                                              "pg_wal",
                                              "pg_xlog"};
-  const RE2 metric("`((?:haproxy|lagwatch|node|passenger|pg)_[a-z0-9_A-Z]+)(?:\\{[^`]*)?`");
+  const RE2 metric(
+      "`((?:elasticsearch|haproxy|lagwatch|node|passenger|pg)_[a-z0-9_A-Z]+)(?:\\{[^`]*)?`");
   re2::StringPiece rest(kReadme);
   for (std::string name; RE2::FindAndConsume(&rest, metric, &name);) {
     if (name.ends_with('_') || of_postgres.contains(name)) continue;  // a prefix; no metric
