@@ -143,7 +143,10 @@ class Requests(WithPassenger):
         server = self.server(limits=Limits(pool=1))
         agent = self.watch(server)
         traffic = send(self.lab, server, 5, SLOW)
-        wait_until(lambda: queued(server) == 4, what="they wait")
+        wait_until(
+            lambda: queued(server) == 4 and pool_value(server, "sessions") == 1,
+            what="one runs, the others wait",
+        )
         traffic.stop()
         # Apache does not tell Passenger: all are run, for nobody.
         samples = self.wait(
