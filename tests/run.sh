@@ -26,6 +26,7 @@ Suites, all by default and in this order:
 Not run by default:
   thread        the unit tests once more, built with TSan
   bench         tests/bench/run: numbers beside those of peers
+  long          tests on real servers that take minutes each
   incident      tests/incident/run.py: the incident, replayed; who is paged when
 END
 }
@@ -119,18 +120,27 @@ suite_thread() {
     run_gtest "$root/build-tsan/tests/lagwatch_tests" "$root/build-tsan/unit.log"
 }
 
-suite_integration() {
-    local output=$root/build-asan/integration.log
+# integration/run.py with the sanitized lagwatch: a log's name, and its arguments.
+on_real_servers() {
+    local output=$root/build-asan/$1.log
     if [[ ! -x $root/build-asan/lagwatch ]]; then
         say "building with ASan and UBSan"
         if ! configure_and_build "$root/build-asan" address,undefined lagwatch; then
-            check integration.build false
+            check "$1.build" false
             return
         fi
     fi
     LAGWATCH_BIN=$root/build-asan/lagwatch LAGWATCH_SANITIZED=1 \
-        timeout 3000 python3 -B "$root/tests/integration/run.py" 2>&1 | tee "$output" || true
+        timeout 3000 python3 -B "$root/tests/integration/run.py" "${@:2}" 2>&1 | tee "$output" || true
     add_counts "$(tail -n 1 "$output")"
+}
+
+suite_integration() {
+    on_real_servers integration
+}
+
+suite_long() {
+    on_real_servers long --long
 }
 
 suite_quickstart() {

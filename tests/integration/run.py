@@ -4,8 +4,8 @@
 
     LAGWATCH_BIN=build/lagwatch tests/integration/run.py [--jobs N] [--list] [MODULE...]
 
-MODULE is test_http, or a test as MODULE.CLASS[.TEST]; without one all are run. Each module runs in
-a Python of its own, `--jobs` of them at once (default 2). One line a test: `ok|FAIL|skip NAME
+MODULE is test_http, or a test as MODULE.CLASS[.TEST]; without one all are run but those of the suite
+`long` (modules long_*; --long runs these instead). Each module runs in a Python of its own, `--jobs` of them at once (default 2). One line a test: `ok|FAIL|skip NAME
 [reason]`, what failed in full on stderr, and a last line `N passed, N failed, N skipped`. Exit
 code 0 when nothing failed, 1 otherwise, 2 for a wrong command line or no binary.
 
@@ -92,10 +92,13 @@ def run_here(name):
     return 1 if result.counts["FAIL"] else 0
 
 
-def all_modules():
+def all_modules(prefix="test"):
     """Longest first, so that the end is not one module alone."""
     slow = [
         "selftest_test_postgres",
+        "test_incident",
+        "test_elasticsearch",
+        "test_passenger",
         "test_postgres_lag_unseen",
         "test_postgres_lag_93",
         "test_postgres_lag",
@@ -106,8 +109,9 @@ def all_modules():
         "test_faults_at_once",
         "test_faults_fake",
     ]
-    own = sorted(path.stem for path in INTEGRATION.glob("test_*.py"))
-    lab = sorted(f"selftest_{path.stem}" for path in (TESTS / "lab/selftest").glob("test_*.py"))
+    own = sorted(path.stem for path in INTEGRATION.glob(f"{prefix}_*.py"))
+    selftests = (TESTS / "lab/selftest").glob(f"{prefix}_*.py")
+    lab = sorted(f"selftest_{path.stem}" for path in selftests)
     every = own + lab
     return [one for one in slow if one in every] + [one for one in every if one not in slow]
 
@@ -183,6 +187,7 @@ class Runner:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--jobs", type=int, default=2, help="modules at once (default 2)")
+    parser.add_argument("--long", action="store_true", help="the modules that take minutes each")
     parser.add_argument("--list", action="store_true", help="print the modules and end")
     parser.add_argument("--here", metavar="NAME", help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", metavar="MODULE", help="what to run (default: all)")
@@ -190,12 +195,13 @@ def main():
     if arguments.here:
         return run_here(arguments.here)
     names = []
-    for name in arguments.names or all_modules():
+    every = all_modules() + all_modules("long")
+    for name in arguments.names or all_modules("long" if arguments.long else "test"):
         own = [one for one in all_modules() if one.startswith("selftest_")]
         names += own if name == SELFTEST else [name]
-    unknown = [name for name in names if name.split(".")[0] not in all_modules()]
+    unknown = [name for name in names if name.split(".")[0] not in every]
     if unknown:
-        parser.error(f"no module {', '.join(unknown)}; there is: {', '.join(all_modules())}")
+        parser.error(f"no module {', '.join(unknown)}; there is: {', '.join(every)}")
     if arguments.list:
         print("\n".join(names))
         return 0

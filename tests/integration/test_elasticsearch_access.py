@@ -5,6 +5,7 @@ is not let in."""
 import base64
 import hashlib
 import subprocess
+import time
 
 from lab.elasticsearch import Elasticsearch
 from lab.process import unprivileged_user
@@ -87,3 +88,15 @@ class Access(WithElasticsearch):
         done = cli(self.lab, "check", "--live", f"--config.file={path}")
         self.assertEqual(done.code, 1, done.out)
         self.assertIn("https://", done.out)
+
+    def test_a_probe_tells_when_the_certificate_expires(self):
+        probe = {"name": "tls", "url": self.server.url + "/", "ca_file": self.ca}
+        agent = self.agent(probes=[{**probe, "expect_status": [200, 401]}])
+        samples = agent.wait_metric(
+            lambda one: one.value("probe_success", target="tls") == 1, "the probe succeeds", 20
+        )
+        self.assertEqual(samples.value("probe_http_ssl", target="tls"), 1)
+        self.assertGreater(samples.value("probe_ssl_earliest_cert_expiry", target="tls"), time.time())
+        self.assertGreater(
+            samples.value("probe_http_duration_seconds", target="tls", phase="tls"), 0
+        )
