@@ -17,15 +17,18 @@ NOT_OURS = {"probe_ip_addr_hash", "probe_ssl_last_chain_info", "probe_tls_versio
 
 
 class WithApache(WithLab):
+    processes = 1
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         try:
             cls.web = PassengerApache(
-                cls.lab, "web", limits=Limits(pool=1, queue=50, workers=10)
+                cls.lab, "web", limits=Limits(pool=cls.processes, queue=50, workers=10)
             ).start()
         except Unavailable as error:
             raise unittest.SkipTest(str(error)) from None
+        fetch(cls.web.url() + "/", timeout=60)  # the application starts with its first request
 
     def exporter(self, program, arguments, path):
         """A peer's samples of one scrape, whatever its own process says left out."""
@@ -81,6 +84,8 @@ class Apache(WithApache):
 
 
 class Probes(WithApache):
+    processes = 8  # requests go on after their probe gave up
+
     def test_names_are_blackbox_exporters(self):
         url = self.web.url() + "/healthcheck"
         agent = self.agent(probes=[{"name": "p", "url": url, "expect_body": "healthy"}])
@@ -101,7 +106,7 @@ class Probes(WithApache):
 
     def test_failures_are_answers_with_a_reason(self):
         (nobody,) = free_ports(1)
-        slow = self.web.url() + "/slow?seconds=30"
+        slow = self.web.url() + "/slow?seconds=4"
         agent = self.agent(
             probes=[
                 {"name": "missing", "url": self.web.url() + "/nothing"},
