@@ -5,6 +5,10 @@
 namespace lagwatch {
 namespace {
 
+using namespace scene;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
 TEST(Backoff, DoublesToFifteenSecondsAndAuthenticationWaitsAMinute) {
   EXPECT_EQ(backoff(seconds(1), 1, Reason::kRefused), seconds(1));
   EXPECT_EQ(backoff(seconds(1), 3, Reason::kHung), seconds(4));

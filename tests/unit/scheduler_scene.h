@@ -13,7 +13,7 @@
 
 #include "scrape/scheduler.h"
 
-namespace lagwatch {
+namespace lagwatch::scene {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
@@ -122,4 +122,4 @@ class SchedulerTest : public testing::Test {
   std::shared_ptr<const Snapshot> last_;
 };
 
-}  // namespace lagwatch
+}  // namespace lagwatch::scene

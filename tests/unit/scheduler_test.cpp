@@ -6,6 +6,10 @@
 namespace lagwatch {
 namespace {
 
+using namespace scene;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
 TEST_F(SchedulerTest, AsksFirstAtStartThenEveryInterval) {
   add("a");
   scheduler.run_due();
