@@ -12,7 +12,8 @@ from pathlib import Path
 from lab.agent import find_binary
 from lab.process import LabError, Unavailable, exit_on_signals
 
-from . import collect, inprocess, many, postgres_bench, site_bench
+from . import collect, elasticsearch_bench, inprocess, many, passenger_bench, postgres_bench
+from . import site_bench
 from .measure import load
 from .table import Report
 
@@ -22,6 +23,8 @@ SECTIONS = {
     "site": site_bench.run,
     "postgres": postgres_bench.run,
     "connections": postgres_bench.run_connections,
+    "passenger": passenger_bench.run,
+    "elasticsearch": elasticsearch_bench.run,
     "servers": many.run_servers,
     "targets": many.run_targets,
 }
@@ -45,6 +48,8 @@ class Scale:
     large_seconds: float = 4  # of scraping before memory is read
     restarts: int = 3  # of a PostgreSQL while it is collected
     collects: int = 2000  # meanwhile
+    queued_rounds: int = 3  # of visits to the neighbour of a long queue in Passenger
+    queued_seconds: float = 12  # lagwatch reads 100 requests every 10 s
     later_bounds: bool = False  # judge by the bounds of a later issue too
     build: str | None = None
 
@@ -62,6 +67,7 @@ LONG = {
     "large_seconds": 20,
     "restarts": 10,
     "collects": 10000,
+    "queued_seconds": 24,
 }
 
 
