@@ -18,7 +18,7 @@ BOUNDS = {3: 0.5, 50: 5.0, 200: 20.0}
 GROWTH_MB = 8.0
 COLLECTS = 9  # in a round
 SERVES = 2  # in a round
-WARM = 3  # of the detail lane's rounds, before anything is counted
+WARM = 2  # of the detail lane's rounds, before anything is counted
 
 
 def run(report, scale):

@@ -212,17 +212,17 @@ class Queued:
 
     def run(self):
         for _ in range(self.scale.queued_rounds):
-            self.visit("nobody")
+            self.visit("nobody", self.scale.queued_seconds)
             self.beside_lagwatch()
             poller = Poller(self.web)
-            self.visit("poller")
+            self.visit("poller", self.scale.queued_seconds / 3)
             poller.stop()
         self.add_rows()
 
-    def visit(self, name):
+    def visit(self, name, seconds):
         """Requests by the clock; what comes late because of the one before is slow too."""
         began = time.perf_counter()
-        for number in range(int(self.scale.queued_seconds * RATE)):
+        for number in range(int(seconds * RATE)):
             due = began + number / RATE
             time.sleep(max(0.0, due - time.perf_counter()))
             get(self.url, PLAIN_HEADERS)
@@ -233,7 +233,7 @@ class Queued:
         self.agent.start()
         self.agent.wait_metric(all_queued, "all that wait are seen", 30)
         began = time.time()
-        self.visit("lagwatch")
+        self.visit("lagwatch", self.scale.queued_seconds)
         last = self.agent.metrics().value(
             "lagwatch_target_last_success_timestamp_seconds",
             target="web",
