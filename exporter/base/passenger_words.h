@@ -17,7 +17,8 @@ inline constexpr std::string_view kPassengerRegistryFix =
 // A read-only account, which stays the same over reloads.
 inline constexpr std::string_view kPassengerAccountFix =
     "as root: (umask 077; openssl rand -hex 12 > /etc/passenger-lagwatch.pw); install -D -o "
-    "lagwatch -m 400 /etc/passenger-lagwatch.pw /etc/lagwatch/secrets/passenger; echo 'PassengerCtl "
+    "lagwatch -m 400 /etc/passenger-lagwatch.pw /etc/lagwatch/secrets/passenger; echo "
+    "'PassengerCtl "
     "core_api_server_authorizations [\"readonly:lagwatch:/etc/passenger-lagwatch.pw\"]' > "
     "/etc/apache2/conf-available/passenger-lagwatch.conf; a2enconf passenger-lagwatch; systemctl "
     "reload apache2; in lagwatch.yml: username: lagwatch, password_file: "

@@ -233,7 +233,7 @@ Outcome read_nodes(ElasticsearchState& state, Reply& reply, Output& out) {
   }
   bool busy = false;
   auto answer = main_tables().read(
-      reply->body, out.base, [&](const NodeInfo&, std::span<const NodeRow> rows) {
+      reply->body, out.base, state.cluster, [&](const NodeInfo&, std::span<const NodeRow> rows) {
         for (const NodeRow& row : rows) {
           if (elasticsearch_main_tables()[row.table].schema != &kElasticsearchPoolSchema ||
               row.key != "search")

@@ -109,7 +109,7 @@ void write_nodes(const ElasticsearchState& state, const NodeTables& tables, Repl
                  const NodeTables::OnNode& on_node, Output& out) {
   Answer* const answered = elasticsearch_answer(state, reply, out);
   if (answered == nullptr) return;
-  auto answer = tables.read(answered->body, out.base, on_node);
+  auto answer = tables.read(answered->body, out.base, state.cluster, on_node);
   if (!answer) return say_unread(state, "/_nodes/stats", out);
   for (Table& table : answer->tables) out.tables.push_back(std::move(table));
   out.series_dropped += answer->dropped;

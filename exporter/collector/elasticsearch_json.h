@@ -60,7 +60,7 @@ inline std::string_view json_text(simdjson::ondemand::value value) {
 }
 
 // Calls visit(key, value) for each field, whatever of a value it reads; whether the object was
-// whole.
+// whole. After false nothing more may be read of the document: simdjson has abandoned it.
 template <typename Visit>
 bool json_fields(simdjson::ondemand::object object, Visit visit) {
   for (auto field : object) {

@@ -116,36 +116,38 @@ size_t NodeTables::child_of(const Key& key, std::string_view name) const {
 // Reads one body. One object an answer.
 class NodeReader {
  public:
-  NodeReader(const NodeTables& tables, const std::string& base, const NodeTables::OnNode& on_node)
+  NodeReader(const NodeTables& tables, const std::string& base, const std::string& cluster,
+             const NodeTables::OnNode& on_node)
       : tables_(tables), on_node_(on_node), current_(tables.tables_.size(), kNone) {
+    answer_.cluster = cluster;
     for (const NodeTable& table : tables.tables_) answer_.tables.emplace_back(*table.schema, base);
   }
 
   bool read(simdjson::ondemand::object object) {
-    // Found out of turn too: labels need the cluster's name before the first node.
-    std::string_view cluster;
-    if (object.find_field_unordered("cluster_name").get_string().get(cluster) == simdjson::SUCCESS)
-      answer_.cluster = cluster;
-    value part;
-    if (object.find_field_unordered("_nodes").get(part) == simdjson::SUCCESS &&
-        !json_fields(part, [&](std::string_view key, value field) {
-          if (key == "failed") answer_.failed = json_number(field);
-          return true;
-        }))
-      return false;
-    simdjson::ondemand::object nodes;
-    const auto error = object.find_field_unordered("nodes").get_object().get(nodes);
+    bool nodes = false;
+    const bool whole = json_fields(object, [&](std::string_view key, value part) {
+      if (key == "cluster_name") answer_.cluster = json_text(part);
+      if (key == "_nodes") return read_counts(part);
+      if (key != "nodes") return true;
+      nodes = true;
+      return json_fields(part,
+                         [this](std::string_view id, value node) { return read_node(id, node); });
+    });
     // Without a node that answers, filter_path leaves out `nodes` itself.
-    if (error == simdjson::NO_SUCH_FIELD) return answer_.failed >= 0;
-    return error == simdjson::SUCCESS &&
-           json_fields(nodes,
-                       [this](std::string_view id, value node) { return read_node(id, node); });
+    return whole && (nodes || answer_.failed >= 0);
   }
 
   NodesAnswer take() { return std::move(answer_); }
 
  private:
   using Key = NodeTables::Key;
+
+  bool read_counts(value counts) {
+    return json_fields(counts, [this](std::string_view key, value count) {
+      if (key == "failed") answer_.failed = json_number(count);
+      return true;
+    });
+  }
 
   bool read_node(std::string_view id, value node) {
     info_ = {};
@@ -313,11 +315,12 @@ class NodeReader {
 };
 
 std::optional<NodesAnswer> NodeTables::read(std::string& body, const std::string& base,
+                                            const std::string& cluster,
                                             const OnNode& on_node) const {
   JsonDocument document(body);
   simdjson::ondemand::object object;
   if (document.object().get(object) != simdjson::SUCCESS) return std::nullopt;
-  NodeReader reader(*this, base, on_node);
+  NodeReader reader(*this, base, cluster, on_node);
   if (!reader.read(object)) return std::nullopt;
   return reader.take();
 }

@@ -65,9 +65,10 @@ class NodeTables {
   // Called for each node that was read, with its rows; both are gone afterwards.
   using OnNode = std::function<void(const NodeInfo& node, std::span<const NodeRow> rows)>;
 
-  // Nothing where the body is no such answer. `base`: the target's labels.
+  // Nothing where the body is no such answer. `base`: the target's labels; `cluster`: its name as
+  // it is known, unless the answer says it before its nodes.
   std::optional<NodesAnswer> read(std::string& body, const std::string& base,
-                                  const OnNode& on_node = {}) const;
+                                  const std::string& cluster, const OnNode& on_node = {}) const;
 
   std::span<const NodeTable> tables() const { return tables_; }
 

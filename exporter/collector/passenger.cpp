@@ -7,8 +7,7 @@ namespace lagwatch {
 namespace {
 
 constexpr Column kUpColumns[] = {
-    {.name = "passenger_up",
-     .help = "1 if an instance of Passenger answered, 0 if none did."},
+    {.name = "passenger_up", .help = "1 if an instance of Passenger answered, 0 if none did."},
 };
 constexpr Schema kUpSchema{{}, kUpColumns};
 

@@ -50,6 +50,7 @@ struct QueueLimits {
   std::map<std::string, double> by_group;  // 0: unlimited
   std::optional<double> by_default;
   std::string known_for;  // the cores and groups they were asked for
+  std::string asked_for;
 };
 
 // What the collectors of one target know of it and of each other.
@@ -75,6 +76,7 @@ struct PassengerState : State {
   bool queued_without_group = false;    // some wait that belong to none of the groups
 
   std::vector<std::string> asked_cores;  // whose server.json is awaited, in the order of the asks
+  unsigned silences = 0;                 // of server.json, one after the other
   double active = 0;                     // clients of the last server.json
   QueueLimits limits;
 };

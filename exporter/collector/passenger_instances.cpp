@@ -23,6 +23,7 @@ enum File : size_t {
   kCoreApi,      // 5.0.14 and later; sockets: only whether they are there is of interest
   kServerApi,    // 5.0.10 to 5.0.11
   kServerAdmin,  // before
+  kWatchdogApi,
   kFileCount
 };
 constexpr const char* kFiles[kFileCount] = {"properties.json",
@@ -31,7 +32,8 @@ constexpr const char* kFiles[kFileCount] = {"properties.json",
                                             "read_only_admin_password.txt",
                                             "agents.s/core_api",
                                             "agents.s/server_api",
-                                            "agents.s/server_admin"};
+                                            "agents.s/server_admin",
+                                            "agents.s/watchdog_api"};
 
 // Where the tools of 6.0 look; the last are what a unit with PrivateTmp has as its /tmp.
 constexpr const char* kRegistries[] = {"/run/passenger-instreg",
@@ -73,17 +75,17 @@ std::optional<PassengerInstance> read_instance(const Listing::Directory& directo
     if (missing && directory.files[one].error != ENOENT) socket = one;
   }
   out.socket = directory.path + "/" + kFiles[socket];
-  out.watchdog_socket = directory.path + "/agents.s/watchdog_api";
+  out.watchdog_socket = directory.path + "/" + kFiles[kWatchdogApi];
+  out.has_watchdog_socket = directory.files[kWatchdogApi].error != ENOENT;
   out.core_pid = parse_number<int64_t>(trim(directory.files[kCorePid].text)).value_or(0);
   out.password = std::string(trim(directory.files[kPassword].text));
   return out;
 }
 
 Error no_instance(const Listing& listing, const PassengerOptions& options) {
-  const auto four =
-      std::find_if(listing.directories.begin(), listing.directories.end(), [](const auto& one) {
-        return one.path.find("/passenger.1.0.") != std::string::npos;
-      });
+  const auto four = std::find_if(
+      listing.directories.begin(), listing.directories.end(),
+      [](const auto& one) { return one.path.find("/passenger.1.0.") != std::string::npos; });
   if (four != listing.directories.end()) {
     return {Reason::kUnsupported, printable(four->path) + " is of Passenger 4, which has no API",
             "set status_command: [sudo, -n, passenger-status], or status_file"};
@@ -104,10 +106,6 @@ Error no_instance(const Listing& listing, const PassengerOptions& options) {
   return {Reason::kRefused, "no instance of Passenger in /run/passenger-instreg or /tmp",
           "start the web server, or set registry to its PassengerInstanceRegistryDir; if its tmp "
           "was cleaned, restart it"};
-}
-
-bool is_silent(Reason reason) {
-  return reason == Reason::kHung || reason == Reason::kStalled || reason == Reason::kConnectTimeout;
 }
 
 }  // namespace
@@ -138,6 +136,7 @@ Result<std::vector<PassengerInstance>> read_instances(const Listing& listing,
   if (out.empty()) return no_instance(listing, options);
   std::stable_sort(out.begin(), out.end(),
                    [](const auto& a, const auto& b) { return a.created > b.created; });
+  out.front().newest = true;
   return out;
 }
 
@@ -166,9 +165,14 @@ HttpAsk watchdog_ask(const PassengerInstance& instance) {
 
 Error denied_error(const std::string& what) {
   return {Reason::kPermission,
-          what + ": refused; root, the core's own user or an account may ask (if the pool is empty, "
-                 "an application's user is refused too)",
+          what +
+              ": refused; root, the core's own user or an account may ask (if the pool is empty, "
+              "an application's user is refused too)",
           std::string(kPassengerAccountFix)};
+}
+
+bool is_silent(Reason reason) {
+  return reason == Reason::kHung || reason == Reason::kStalled || reason == Reason::kConnectTimeout;
 }
 
 InstanceVerdict judge(const PassengerInstance& instance, const HttpDetail& core,
@@ -183,7 +187,9 @@ InstanceVerdict judge(const PassengerInstance& instance, const HttpDetail& core,
   }
   Error error = *core.failure;
   if (is_silent(error.reason)) {
-    if (watchdog.failure && !is_silent(watchdog.failure->reason)) {
+    const bool left = watchdog.failure && !is_silent(watchdog.failure->reason);
+    // Where the watchdog cannot be asked: one that another has replaced.
+    if (left && (instance.has_watchdog_socket || !instance.newest)) {
       return {InstanceState::kDraining,
               Error{Reason::kRefused,
                     who + ": being stopped: its core finishes the requests it has, 30 s at most",

@@ -31,6 +31,8 @@ struct PassengerInstance {
   std::string directory;  // its path
   std::string socket;     // of the API
   std::string watchdog_socket;
+  bool has_watchdog_socket = false;  // versions before 5.0.14 may name it otherwise
+  bool newest = false;               // of those in the registry
   std::string version;
   double created = 0;    // seconds since 1970
   int64_t core_pid = 0;  // 0: not known
@@ -58,6 +60,9 @@ struct InstanceVerdict {
 };
 InstanceVerdict judge(const PassengerInstance& instance, const HttpDetail& core,
                       const HttpDetail& watchdog);
+
+// Whether a failure is that no answer came in time.
+bool is_silent(Reason reason);
 
 // Why there is no answer, where no instance is live. Not empty.
 Error worst_of(std::span<const InstanceVerdict> verdicts);

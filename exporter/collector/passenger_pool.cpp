@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pool of Passenger's processes, from pool.xml of each instance's API. Instances are looked for
 // anew each time: a reload of the web server makes another, with another password.
-// Source: 5.0 and later, <instance>/agents.s/core_api; before, passenger-status. Privilege: root, the
-// core's user, or a read-only account (core_api_server_authorizations).
+// Source: 5.0 and later, <instance>/agents.s/core_api; before, passenger-status. Privilege: root,
+// the core's user, or a read-only account (core_api_server_authorizations).
 #include <algorithm>
 #include <utility>
 
@@ -59,6 +59,12 @@ Step read_answers(PassengerState& passenger, std::span<Reply> replies, const Mom
 Step read_listing(PassengerState& passenger, const Listing& listing) {
   auto instances = read_instances(listing, passenger.options);
   if (!instances.ok()) return instances.error();
+  // Until they have answered they are what they were: other lanes ask those that live.
+  for (PassengerInstance& instance : *instances) {
+    for (const PassengerInstance& before : passenger.instances) {
+      if (before.id == instance.id) instance.state = before.state;
+    }
+  }
   passenger.instances = std::move(*instances);
   More more;
   for (const PassengerInstance& instance : passenger.instances) {
@@ -77,8 +83,7 @@ Step read_status(PassengerState& passenger, const Reply& reply, const Moment& no
   write_instances({1}, out);
   write_pools(passenger, {&*pool, 1}, true, now, out);
   // passenger-status costs 0.1 s of CPU time.
-  if (!passenger.options.status_command.empty())
-    out.suggested_interval = std::chrono::seconds(15);
+  if (!passenger.options.status_command.empty()) out.suggested_interval = std::chrono::seconds(15);
   return Done{};
 }
 
@@ -94,7 +99,7 @@ const std::vector<const Schema*> kSchemas = pool_schemas();
 
 }  // namespace
 
-extern const Collector passenger_pool{
-    "passenger_pool", &kPassengerKind, Lane::kMain, kSchemas, begin, read};
+extern const Collector passenger_pool{"passenger_pool", &kPassengerKind, Lane::kMain,
+                                      kSchemas,         begin,           read};
 
 }  // namespace lagwatch

@@ -16,9 +16,10 @@ constexpr std::string_view kInstanceStateNames[] = {"live", "draining", "hung", 
 constexpr Column kInstanceColumns[] = {
     {.name = "passenger_instances",
      .source = "the instance registry",
-     .help = "Instances of Passenger (one a start of the web server): draining finish their "
-             "requests after a reload or stop, hung accept and do not answer, stale are directories "
-             "left behind, denied do not let lagwatch in.",
+     .help =
+         "Instances of Passenger (one a start of the web server): draining finish their "
+         "requests after a reload or stop, hung accept and do not answer, stale are directories "
+         "left behind, denied do not let lagwatch in.",
      .label = "state",
      .values = kInstanceStateNames,
      .expand = Expand::kEach},
@@ -33,9 +34,10 @@ constexpr Schema kVersionSchema{kVersion, kVersionColumns};
 
 enum PoolColumn : size_t { kTopQueue, kMax, kCurrent, kApps, kCapacity };
 constexpr Column kPoolColumns[] = {
-    gauge("passenger_top_level_queue", "get_wait_list_size",
-          "Requests that wait because the pool is full and their application has no process at all; "
-          "no queue limit holds for them."),
+    gauge(
+        "passenger_top_level_queue", "get_wait_list_size",
+        "Requests that wait because the pool is full and their application has no process at all; "
+        "no queue limit holds for them."),
     gauge("passenger_max_processes", "max", "PassengerMaxPoolSize."),
     gauge("passenger_current_processes", "process_count",
           "Processes in the pool; without those that are being spawned or are shutting down."),
@@ -47,9 +49,10 @@ constexpr Column kPoolColumns[] = {
 constexpr Schema kPoolSchema{{}, kPoolColumns};
 
 constexpr Column kCoreColumns[] = {
-    counter("passenger_core_restarts_total", "core.pid",
-            "Cores that died and were started anew by their watchdog, since lagwatch began to watch; "
-            "each takes the requests it had with it."),
+    counter(
+        "passenger_core_restarts_total", "core.pid",
+        "Cores that died and were started anew by their watchdog, since lagwatch began to watch; "
+        "each takes the requests it had with it."),
 };
 constexpr Schema kCoreSchema{{}, kCoreColumns};
 
@@ -201,9 +204,8 @@ class GroupTables {
 
   double limit_of(const std::string& group) const {
     const auto known = state_.limits.by_group.find(group);
-    const std::optional<double> limit = known != state_.limits.by_group.end()
-                                            ? known->second
-                                            : state_.limits.by_default;
+    const std::optional<double> limit =
+        known != state_.limits.by_group.end() ? known->second : state_.limits.by_default;
     return limit && *limit > 0 ? *limit : kAbsent;
   }
 
@@ -299,7 +301,7 @@ void write_each_process(PassengerState& state, const Groups& groups, Output& out
 }  // namespace
 
 std::vector<const Schema*> pool_schemas() {
-  return {&kInstanceSchema, &kVersionSchema, &kPoolSchema,      &kCoreSchema,   &kQueueSchema,
+  return {&kInstanceSchema, &kVersionSchema,  &kPoolSchema,      &kCoreSchema,   &kQueueSchema,
           &kGroupSchema,    &kSpawningSchema, &kProcessedSchema, &kProcessSchema};
 }
 

@@ -79,8 +79,8 @@ Result<Pool> parse_pool(std::string_view text) {
                    "name one: append its name, which passenger-status prints, to status_command; "
                    "or use Passenger 5 or later, which is asked without it"};
     }
-    return Error{Reason::kProtocol, "not the XML of Passenger: \"" + printable(text, 120) + "\"",
-                 {}};
+    return Error{
+        Reason::kProtocol, "not the XML of Passenger: \"" + printable(text, 120) + "\"", {}};
   }
   text.remove_prefix(begin);
   pugi::xml_document document;

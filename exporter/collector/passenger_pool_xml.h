@@ -16,7 +16,7 @@ namespace lagwatch {
 struct PoolProcess {
   std::string gupid;  // one a process life
   int64_t pid = 0;
-  std::string enabled;  // ENABLED, DISABLING, DISABLED, DETACHED
+  std::string enabled;                // ENABLED, DISABLING, DISABLED, DETACHED
   std::optional<double> concurrency;  // 0: unlimited
   std::optional<double> sessions;
   std::optional<double> processed;

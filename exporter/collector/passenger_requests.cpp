@@ -32,6 +32,30 @@ Duration least_wait(const State& state) {
   return from_seconds(kWaitPerRequest * std::max(passenger.in_pool, passenger.active));
 }
 
+// So many may take longer than the time there is: then it is their number, not a core that hangs.
+constexpr double kMany = 200;
+
+Error too_slow(double requests) {
+  return {Reason::kStalled,
+          "server.json of some " + std::to_string(static_cast<int64_t>(requests)) +
+              " requests did not come in time: they are not told one by one",
+          "set a longer timeout for this target; each request takes the core about 1 ms to tell"};
+}
+
+// Once may be a core that has begun to drain, which passenger_pool will say.
+Step silent(PassengerState& passenger, Error error, Output& out) {
+  ++passenger.silences;
+  if (passenger.in_pool >= kMany) {
+    out.limit(too_slow(passenger.in_pool));
+    return Done{};
+  }
+  error.message = "server.json: connected, and no answer in time";
+  error.fix = "the core's API answers, what serves requests does not: see its log";
+  if (passenger.silences > 1) return error;
+  out.limit(std::move(error));
+  return Done{};
+}
+
 Error too_large() {
   return {Reason::kTooLarge,
           "server.json: more than " + std::to_string(kMaxBytes >> 20U) +
@@ -73,28 +97,28 @@ Step read_answers(PassengerState& passenger, std::span<Reply> replies, const Mom
     if (!reply.ok()) return reply.error();
     const HttpDetail& http = *reply->http;
     if (has_gone(http)) continue;
-    if (http.failure) {
-      if (http.failure->reason == Reason::kTooLarge) {
-        out.limit(too_large());
-        return Done{};
-      }
-      return Error{http.failure->reason, http.failure->message,
-                   "the core's API answers, what serves requests does not: see its log"};
+    if (http.failure && is_silent(http.failure->reason))
+      return silent(passenger, *http.failure, out);
+    if (http.failure && http.failure->reason == Reason::kTooLarge) {
+      out.limit(too_large());
+      return Done{};
     }
+    if (http.failure) return *http.failure;
     if (http.status == 401 || http.status == 403) {
       out.limit(denied_error("the requests in flight (server.json)"));
       return Done{};
     }
     if (http.status != 200)
       return Error{Reason::kHttpStatus, "server.json: status " + std::to_string(http.status), {}};
-    const auto counts = parse_server(
-        reply->body, now.wall, [&](const PassengerRequest& request) { tally.add(request); });
+    const auto counts = parse_server(reply->body, now.wall,
+                                     [&](const PassengerRequest& request) { tally.add(request); });
     if (!counts.ok()) return counts.error();
     tally.add(*counts);
     if (counts->begun)
       passenger.begun.observe(passenger.asked_cores[i], *counts->begun, now.steady);
     ++told;
   }
+  passenger.silences = 0;
   if (told > 0) tally.write(out);
   return Done{};
 }
@@ -108,8 +132,8 @@ Step read_status(PassengerState& passenger, Reply& reply, const Moment& now, Out
   // passenger-status of 5.0 and later prints server.json.
   const size_t begin = text->find_first_not_of(" \t\r\n");
   const bool is_json = begin != std::string_view::npos && (*text)[begin] == '{';
-  const auto counts = is_json ? parse_server(reply->body, now.wall, add)
-                              : parse_requests_text(*text, add);
+  const auto counts =
+      is_json ? parse_server(reply->body, now.wall, add) : parse_requests_text(*text, add);
   if (!counts.ok()) return counts.error();
   tally.add(*counts);
   tally.write(out);

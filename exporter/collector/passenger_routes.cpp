@@ -21,9 +21,7 @@ constexpr std::string_view kHealthCheck = "health check";
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool is_plain(char c) {
-  return is_digit(c) || is_letter(c) || c == '_' || c == '.' || c == '-';
-}
+bool is_plain(char c) { return is_digit(c) || is_letter(c) || c == '_' || c == '.' || c == '-'; }
 
 template <typename Test>
 bool all(std::string_view text, Test test) {

@@ -178,8 +178,8 @@ void make_plain(std::string& body) {
 
 Result<ServerCounts> parse_server(std::string& body, WallTime now, const OnRequest& on_request) {
   const auto failed = [](simdjson::error_code error) {
-    return Error{Reason::kProtocol, std::string("server.json: ") + simdjson::error_message(error),
-                 {}};
+    return Error{
+        Reason::kProtocol, std::string("server.json: ") + simdjson::error_message(error), {}};
   };
   body.reserve(body.size() + simdjson::SIMDJSON_PADDING);
   json::parser parser;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// server.json: the requests that a core has, one by one, some 3 KB each. Read forward, once, without
-// a tree: with 5000 requests it is 15 MB.
+// server.json: the requests that a core has, one by one, some 3 KB each. Read forward, once,
+// without a tree: with 5000 requests it is 15 MB.
 #pragma once
 
 #include <cstdint>
@@ -38,8 +38,8 @@ struct ServerCounts {
 
 using OnRequest = std::function<void(const PassengerRequest&)>;
 
-// May change `body`: bytes that are no UTF-8 become '?'. A field of another type than expected costs
-// that field.
+// May change `body`: bytes that are no UTF-8 become '?'. A field of another type than expected
+// costs that field.
 Result<ServerCounts> parse_server(std::string& body, WallTime now, const OnRequest& on_request);
 
 }  // namespace lagwatch

@@ -28,8 +28,9 @@ std::string known_now(const PassengerState& passenger) {
 Asks begin(State& state) {
   PassengerState& passenger = passenger_state(state);
   Asks asks;
-  if (is_indirect(passenger.options) || known_now(passenger) == passenger.limits.known_for)
-    return asks;
+  std::string wanted = known_now(passenger);
+  if (is_indirect(passenger.options) || wanted == passenger.limits.known_for) return asks;
+  passenger.limits.asked_for = std::move(wanted);
   for (const PassengerInstance& instance : passenger.instances) {
     if (instance.state != InstanceState::kLive) continue;
     asks.emplace_back(core_ask(instance, passenger.options, "/pool.json", kMaxBytes));
@@ -81,7 +82,7 @@ Step read(State& state, std::span<Reply> replies, const Moment&, Output&) {
         limits.by_default = number_at(config, "default_max_request_queue_size", "effective_value");
     }
   }
-  limits.known_for = known_now(passenger);
+  limits.known_for = std::move(passenger.limits.asked_for);
   passenger.limits = std::move(limits);
   return Done{};
 }

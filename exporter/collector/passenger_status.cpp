@@ -26,14 +26,16 @@ Error failed_command(const PassengerOptions& options, const std::string& body,
   if (body.find("multiple") != std::string::npos) {
     error.reason = Reason::kUnsupported;
     error.message = program + ": several instances of Passenger run, it shows none of them";
-    error.fix = "run passenger-status by hand and append the name of one to status_command; "
-                "Passenger 5 and later is asked without it";
+    error.fix =
+        "run passenger-status by hand and append the name of one to status_command; "
+        "Passenger 5 and later is asked without it";
   } else if (words.find("password") != std::string::npos ||
              words.find("ermission") != std::string::npos || end.exit_code == 2) {
     error.reason = Reason::kPermission;
-    error.fix = "as root: echo 'lagwatch ALL=(root) NOPASSWD: /usr/bin/passenger-status' > "
-                "/etc/sudoers.d/lagwatch; status_command: [sudo, -n, /usr/bin/passenger-status]; "
-                "or let a timer of root's write status_file";
+    error.fix =
+        "as root: echo 'lagwatch ALL=(root) NOPASSWD: /usr/bin/passenger-status' > "
+        "/etc/sudoers.d/lagwatch; status_command: [sudo, -n, /usr/bin/passenger-status]; "
+        "or let a timer of root's write status_file";
   }
   return error;
 }
@@ -62,9 +64,10 @@ Result<std::string_view> status_text(const PassengerOptions& options, StatusPart
   if (reply->modified) {
     const double age = seconds(now.wall - *reply->modified);
     if (age > seconds(options.status_max_age)) {
-       const bool pool = part == StatusPart::kPool;
+      const bool pool = part == StatusPart::kPool;
       return Error{Reason::kStalled,
-                   printable(pool ? options.status_file : options.requests_file) + ": written " + whole_seconds(age) + " ago, " +
+                   printable(pool ? options.status_file : options.requests_file) + ": written " +
+                       whole_seconds(age) + " ago, " +
                        whole_seconds(seconds(options.status_max_age)) + " at most are an answer",
                    "mend the timer that writes it: systemctl list-timers; it must run every " +
                        whole_seconds(seconds(options.status_max_age) / 3) +

@@ -103,9 +103,10 @@ Result<ServerCounts> parse_requests_text(std::string_view text, const OnRequest&
   }
   reader.flush();
   if (!headed && reader.clients() == 0) {
-    return Error{Reason::kProtocol,
-                 "not what passenger-status --show=requests prints: \"" + printable(text, 120) + "\"",
-                 {}};
+    return Error{
+        Reason::kProtocol,
+        "not what passenger-status --show=requests prints: \"" + printable(text, 120) + "\"",
+        {}};
   }
   ServerCounts counts;
   counts.active = static_cast<double>(reader.clients());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "discover/passenger_discovery.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -73,6 +74,11 @@ std::set<std::string> listening_instances(const std::string& proc) {
   return out;
 }
 
+// With the rights that opening it would have.
+bool may_read(const std::string& path) {
+  return faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) == 0;
+}
+
 std::string parent_of(const std::string& path) {
   return path.substr(0, std::max<size_t>(path.rfind('/'), 1));
 }
@@ -125,7 +131,7 @@ class PassengerDiscoverer {
     target.name = number == 1 ? "passenger" : "passenger-" + std::to_string(number);
     target.registry = shown;
     const std::string password = directory + "/read_only_admin_password.txt";
-    if (geteuid() == 0 || access((options_.root + password).c_str(), R_OK) == 0) {
+    if (may_read(options_.root + password)) {
       target.notes.push_back(
           "lagwatch asks with the rights of user " + user_ +
           "; with fewer it needs an account: " + std::string(kPassengerAccountFix));

@@ -18,6 +18,12 @@ def entry(url, **settings):
     return {"name": NAME, "url": url, "probe": {"index": "products"}, **settings}
 
 
+def only(*entries):
+    """A configuration of these entries and nothing else."""
+    off = {kind: [] for kind in ("haproxy", "postgres", "apache", "passenger")}
+    return {**off, "host": {"enabled": False}, "elasticsearch": list(entries)}
+
+
 def private_file(lab, name, text):
     """A file that lagwatch may read. Its path."""
     path = lab.dir / name

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS, users and API keys of a real Elasticsearch: what lets lagwatch in, and what it says when it is
-not let in."""
+"""TLS, users and API keys of a real Elasticsearch: what lets lagwatch in, and what it says when it
+is not let in."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ import subprocess
 from lab.elasticsearch import Elasticsearch
 from lab.process import unprivileged_user
 
-from integration.es_support import NAME, WithElasticsearch, entry, private_file
+from integration.es_support import NAME, WithElasticsearch, entry, only, private_file
 from integration.support import cli, config_file
 
 
@@ -45,14 +45,7 @@ class Access(WithElasticsearch):
 
     def check(self, **settings):
         """`lagwatch check --live` on this entry."""
-        config = {
-            "haproxy": [],
-            "postgres": [],
-            "apache": [],
-            "host": {"enabled": False},
-            "elasticsearch": [entry(self.server.url, **settings)],
-        }
-        path = config_file(self.lab, config)
+        path = config_file(self.lab, only(entry(self.server.url, **settings)))
         done = cli(self.lab, "check", "--live", f"--config.file={path}")
         self.assertEqual(done.err, "")
         return done
@@ -90,14 +83,7 @@ class Access(WithElasticsearch):
         self.assert_fails(done, ": tls: ", "pinned_key")
 
     def test_plain_http_is_told_to_use_tls(self):
-        config = {
-            "haproxy": [],
-            "postgres": [],
-            "apache": [],
-            "host": {"enabled": False},
-            "elasticsearch": [entry(self.server.url.replace("https:", "http:"))],
-        }
-        path = config_file(self.lab, config)
+        path = config_file(self.lab, only(entry(self.server.url.replace("https:", "http:"))))
         done = cli(self.lab, "check", "--live", f"--config.file={path}")
         self.assertEqual(done.code, 1, done.out)
         self.assertIn("https://", done.out)

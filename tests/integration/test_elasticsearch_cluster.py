@@ -2,6 +2,7 @@
 """Three nodes: one freezes, dies, and then another, so that the last one has no master."""
 
 from lab.elasticsearch import ElasticsearchCluster
+from lab.process import wait_until
 
 from integration.es_support import NAME, WithElasticsearch, entry, healthy, pool
 from integration.support import failing, relaxed
@@ -13,6 +14,9 @@ class ThreeNodes(WithElasticsearch):
     @staticmethod
     def make(lab):
         cluster = ElasticsearchCluster(lab, "8.19", name="node").start()
+        for one in cluster.nodes:  # it may answer before its state is recovered
+            master = "/_cat/master?format=json"
+            wait_until(lambda one=one: one.get(master).status == 200, 30, f"{one.name} knows it")
         server = cluster.master()
         server.fill(1000, replicas=2)
         server.wait_health(lambda health: health["status"] == "green", "the cluster is green")

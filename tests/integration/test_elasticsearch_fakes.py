@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a real Elasticsearch cannot be made to answer: a page of a load balancer, half a body, a body
-that stalls, numbers as texts, ten thousand closed clients. Recorded replies, spoilt."""
+"""What a real Elasticsearch cannot be made to answer: a page that says 200, half a body, a body that
+stalls, numbers as texts, ten thousand closed clients. Recorded replies, spoilt."""
 
 import json
 import threading
@@ -150,7 +150,7 @@ class Fakes(WithLab):
             answer = json.loads(body)
             (node,) = answer["nodes"].values()
             node["indices"]["docs"]["count"] = str(node["indices"]["docs"]["count"])
-            client = {"id": 1, "agent": "faraday", "last_uri": "/products/_search", "bytes": [0] * 20}
+            client = {"id": 1, "agent": "faraday", "last_uri": "/products/_search", "x": [0] * 20}
             node["http"]["clients"] = [client] * 10_000
             spoilt = json.dumps(answer).encode()
             return 200, len(spoilt), spoilt

@@ -2,16 +2,20 @@
 """A real Apache with Passenger, watched by an unprivileged lagwatch through a read-only account:
 queues that are full, cores that hang, die, drain and are two at a time."""
 
+import itertools
 import json
 import os
+import signal
 
 from lab.passenger import ACCOUNT, App, Limits, PassengerApache
 from lab.process import Unavailable, wait_until
+from lab.traffic import Traffic
 from lab.web_record import hold, pool_value, queued, send, silence
 
 from integration.support import (
     SANITIZED,
     WithLab,
+    cli,
     duration,
     failing,
     fds_at_rest,
@@ -20,6 +24,7 @@ from integration.support import (
 )
 
 NAME = "web1"
+COUNT = itertools.count(1)
 PERIOD = 0.5  # s
 TIMEOUT = 0.5
 SLOW = ("/slow?seconds=60&token=SECRET",)
@@ -27,9 +32,10 @@ ROUTES = [{"name": "search", "match": "^/search", "query_param": "q", "short_bel
 
 
 class WithPassenger(WithLab):
-    """Each test has an Apache of its own, gone behind it."""
+    """Each test has an Apache and a registry of its own, gone behind it."""
 
     def server(self, name=NAME, account=True, **more):
+        name = f"{name}-{next(COUNT)}"  # short: sockets are below it
         try:
             server = PassengerApache(self.lab, name, account=account, **more).start()
         except Unavailable as error:
@@ -37,7 +43,7 @@ class WithPassenger(WithLab):
         self.addCleanup(server.stop, 1.0)
         return server
 
-    def target(self, server, name=NAME, **settings):
+    def target(self, server, name=NAME):
         """An entry of `passenger:` that asks by the account."""
         password = self.lab.dir / f"{server.name}-account"
         password.write_text(server.account[1], encoding="ascii")
@@ -47,15 +53,14 @@ class WithPassenger(WithLab):
             "registry": str(server.registry),
             "username": server.account[0],
             "password_file": str(password),
-            **settings,
         }
 
-    def watch(self, server, **settings):
+    def watch(self, server, timeout=TIMEOUT):
         return self.agent(
-            passenger=[self.target(server, **settings)],
+            passenger=[self.target(server)],
             routes=ROUTES,
             interval=duration(PERIOD),
-            timeout=duration(TIMEOUT),
+            timeout=duration(timeout),
         )
 
     def wait(self, agent, predicate, what, timeout=10.0):
@@ -101,7 +106,9 @@ class Requests(WithPassenger):
                 samples.value("passenger_short_query_requests", state="running", **search), 2
             )
             self.assertGreater(inflight(samples, route="/healthcheck", state="queued"), 0)
-            self.assertGreater(samples.value("passenger_app_group_oldest_queued_seconds", **group), 0)
+            self.assertGreater(
+                samples.value("passenger_app_group_oldest_queued_seconds", **group), 0
+            )
             self.assertGreater(
                 samples.value("passenger_app_group_oldest_running_seconds", **group), 0
             )
@@ -118,8 +125,10 @@ class Requests(WithPassenger):
     def test_a_thousand_requests_are_all_seen_and_cost_little(self):
         count = 300 if SANITIZED else 1000
         server = self.server(limits=Limits(pool=1, queue=0, workers=count + 50))
-        agent = self.watch(server)
-        send(self.lab, server, count, SLOW)
+        agent = self.watch(server, timeout=20)
+        Traffic(
+            self.lab, server.address(), 500, 60, count, timeout=60, paths=SLOW, most_open=count
+        )
         wait_until(lambda: queued(server) >= count - 1, relaxed(40), "all are there")
         # The queue is known at once; the requests themselves are asked for less often the more
         # there are, three intervals at most.
@@ -134,14 +143,16 @@ class Requests(WithPassenger):
         server = self.server(limits=Limits(pool=1))
         agent = self.watch(server)
         traffic = send(self.lab, server, 5, SLOW)
-        wait_until(lambda: queued(server) == 4, what="they wait")
+        wait_until(
+            lambda: queued(server) == 4 and pool_value(server, "sessions") == 1,
+            what="one runs, the others wait",
+        )
         traffic.stop()
         # Apache does not tell Passenger: all are run, for nobody.
         samples = self.wait(
             agent,
             lambda m: inflight(m, state="queued") == 4
-            and (m.value("passenger_oldest_request_age_seconds", route="/slow", state="queued") or 0)
-            > 1.5,
+            and m.value("passenger_requests_older_than", state="queued", threshold="1") == 4,
             "they wait on",
         )
         self.assertEqual(samples.value("passenger_requests_abandoned", target=NAME), 0)
@@ -194,10 +205,19 @@ class Faults(WithPassenger):
         server.start()
         self.wait(agent, lambda m: instances(m) == {"live": 1, "stale": 1}, "back", 30)
 
+    def test_a_stop_with_long_requests_is_a_stop(self):
+        server = self.server()
+        agent = self.watch(server)
+        hold(self.lab, server, 2, SLOW)
+        self.wait(agent, lambda m: inflight(m, state="running") == 2, "they run")
+        server.child.signal(signal.SIGTERM)  # Apache waits some 10 s for its own
+        self.wait(agent, lambda m: failing(m, NAME) == "refused", "it is being stopped", 30)
+        self.assertIn("being stopped", agent.log())
+        self.assertNotIn("reason=hung", agent.log())
+
     def test_an_application_that_does_not_spawn(self):
         server = self.server()
         agent = self.watch(server)
-        hold(self.lab, server, 0)
         server.break_app()
         send(self.lab, server, 2, ("/",)).wait()
         samples = self.wait(
@@ -215,7 +235,9 @@ class Faults(WithPassenger):
 
     def test_two_web_servers_of_which_one_lets_nobody_in_and_hangs(self):
         first = self.server(limits=Limits(pool=2))
-        second = self.server("web2", account=False, registry=str(first.registry), limits=Limits(pool=3))
+        second = self.server(
+            "web2", account=False, registry=str(first.registry), limits=Limits(pool=3)
+        )
         watched = self.watch(first)
         samples = self.wait(
             watched, lambda m: instances(m) == {"live": 1, "denied": 1}, "one lets us in"
@@ -237,8 +259,10 @@ class Permission(WithPassenger):
             timeout=duration(TIMEOUT),
         )
         self.wait(agent, lambda m: failing(m, NAME) == "permission", "it may not ask")
-        log = agent.log()
-        self.assertIn("core_api_server_authorizations", log)
+        self.assertIn("core_api_server_authorizations", agent.log())
+        found = cli(self.lab, "discover").out
+        self.assertIn(f'registry: "{server.registry}"', found)
+        self.assertIn("needs an account of its API", found)
         # As the fix says: a password file of root's, the line, a reload, the setting.
         server.account = (ACCOUNT, "0123456789abcdef01234567")
         server.reload()
@@ -254,4 +278,5 @@ class Permission(WithPassenger):
             and m.value("passenger_clients_active", target=NAME) is not None,
             "both parts are answered",
         )
-        self.assertEqual(pool_value(server, "max"), again.metrics().value("passenger_max_processes"))
+        most = again.metrics().value("passenger_max_processes", target=NAME)
+        self.assertEqual(pool_value(server, "max"), most)

@@ -14,7 +14,7 @@
 namespace lagwatch {
 namespace {
 
-const std::string kReadme = golden::read_file(std::string(LAGWATCH_SOURCE_DIR) + "/README.md");
+const std::string kReadme = golden::read_file(std::string(kSourceDirectory) + "/README.md");
 
 TEST(Catalog, AFamilyHasOneTypeAndOneHelp) {
   std::map<std::string_view, const Column*> known;

@@ -16,6 +16,7 @@
 #include "as_nobody.h"
 #include "base/text.h"
 #include "config/config_value.h"
+#include "paths.h"
 
 namespace lagwatch {
 namespace {
@@ -32,11 +33,11 @@ std::string read_all(const fs::path& path) {
   return text.str();
 }
 
-fs::path data(const std::string& name) { return fs::path(LAGWATCH_TEST_DATA) / "config" / name; }
+fs::path data(const std::string& name) { return fs::path(kTestData) / "config" / name; }
 
 std::vector<fs::path> data_files(const std::string& ending) {
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(fs::path(LAGWATCH_TEST_DATA) / "config")) {
+  for (const auto& entry : fs::directory_iterator(fs::path(kTestData) / "config")) {
     if (entry.path().string().ends_with(ending)) files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "discover/haproxy_processes.h"
 #include "discover_host.h"
+#include "paths.h"
 
 namespace lagwatch {
 namespace {
@@ -21,7 +22,7 @@ using namespace made_up;
 
 std::vector<fs::path> scenes() {
   std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(fs::path(LAGWATCH_TEST_DATA) / "discover")) {
+  for (const auto& entry : fs::directory_iterator(fs::path(kTestData) / "discover")) {
     if (entry.is_directory()) found.push_back(entry.path());
   }
   std::sort(found.begin(), found.end());

@@ -17,6 +17,7 @@
 
 #include "cli/session.h"
 #include "expose/exposition.h"
+#include "paths.h"
 
 namespace lagwatch::golden {
 
@@ -26,7 +27,7 @@ inline std::string read_file(const std::filesystem::path& path) {
 }
 
 inline std::filesystem::path data(const std::string& name) {
-  return std::filesystem::path(LAGWATCH_TEST_DATA) / name;
+  return std::filesystem::path(kTestData) / name;
 }
 
 // The moment golden data is collected at.

@@ -16,6 +16,8 @@
 #include <variant>
 #include <vector>
 
+#include "paths.h"
+
 namespace lagwatch {
 extern const Collector host;
 
@@ -27,7 +29,7 @@ using Files = std::map<std::string, std::string>;  // by path below /proc
 using Samples = std::map<std::string, double>;     // by `name{labels}`
 using Filesystems = std::map<std::string, Reply>;  // by the path asked for
 
-const fs::path kData = fs::path(LAGWATCH_TEST_DATA) / "host";
+const fs::path kData = fs::path(kTestData) / "host";
 
 std::string slurp(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);

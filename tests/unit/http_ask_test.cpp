@@ -128,6 +128,14 @@ TEST_F(HttpAskTest, WhateverHappensIsAnAnswerWithItsPhases) {
   EXPECT_EQ((*reply)->http->failure->reason, Reason::kUnsupported);
 }
 
+TEST_F(HttpAskTest, SilenceOnAKeptConnectionIsHungToo) {
+  ask({.url = base + "/ok"});
+  ASSERT_TRUE(reply->ok());
+  ask({.url = base + "/hung"}, milliseconds(150));
+  EXPECT_EQ(connected, 1) << "the connection was kept";
+  expect_reason(Reason::kHung);
+}
+
 TEST_F(HttpAskTest, NamedConnectionIsSharedWithNobody) {
   for (int i = 0; i < 2; ++i) {
     ask({.url = base + "/echo"});

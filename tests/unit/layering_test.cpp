@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kRoot = fs::path(LAGWATCH_SOURCE_DIR) / "exporter";
+const fs::path kRoot = fs::path(kSourceDirectory) / "exporter";
 
 // What a directory may include of ours, beside itself.
 const std::map<std::string, std::set<std::string>> kMayInclude = {

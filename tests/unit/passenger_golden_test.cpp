@@ -37,7 +37,8 @@ struct Recorded {
 Recorded from_files(const fs::path& directory) {
   Recorded out;
   out.options.status_file = directory / "status.xml";
-  if (fs::exists(directory / "requests.txt")) out.options.requests_file = directory / "requests.txt";
+  if (fs::exists(directory / "requests.txt"))
+    out.options.requests_file = directory / "requests.txt";
   out.answers = [](const Ask& ask) -> Reply {
     Answer answer;
     answer.body = golden::read_file(std::get<FileAsk>(ask).path);
@@ -79,16 +80,15 @@ void append_inflight(std::string& out, const Inflight& inflight) {
 // The second exchange, 5 s after the first: what is known by then.
 std::string shown(const fs::path& directory) {
   const auto scene = std::make_shared<Scene>();
-  Recorded recorded = fs::exists(directory / "status.xml") ? from_files(directory)
-                                                           : from_api(directory, scene);
+  Recorded recorded =
+      fs::exists(directory / "status.xml") ? from_files(directory) : from_api(directory, scene);
   recorded.options.routes = kRoutes;
   const auto state = make_passenger_state(recorded.options);
   std::string out;
   for (const double offset : {0.0, 5.0}) {
     const Moment now{golden::moment(offset).steady, wall_of(directory)};
     out.clear();
-    for (const Collector* collector :
-         {&passenger_pool, &passenger_settings, &passenger_requests}) {
+    for (const Collector* collector : {&passenger_pool, &passenger_settings, &passenger_requests}) {
       auto output = std::make_shared<Output>("target=\"t\"");
       const auto error = exchange(*collector, *state, recorded.answers, now, *output);
       if (error) {
@@ -134,7 +134,8 @@ TEST_P(PassengerGolden, NoSeriesTwice) {
 // Query strings hold what people search for, tokens, addresses.
 TEST_P(PassengerGolden, NoQueryStringAnywhere) {
   const std::string text = shown(GetParam());
-  for (const std::string word : {"?", "q=", "red+shoes", "red shoes", "seconds=", "replaced", "api"})
+  for (const std::string word :
+       {"?", "q=", "red+shoes", "red shoes", "seconds=", "replaced", "api"})
     EXPECT_EQ(text.find(word), std::string::npos) << word;
 }
 

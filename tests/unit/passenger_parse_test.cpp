@@ -143,8 +143,8 @@ TEST(PassengerText, HostsThatLookLikeFieldsAreNone) {
 TEST(PassengerText, SomethingElseIsAProtocolError) {
   const OnRequest none = [](const PassengerRequest&) { FAIL(); };
   EXPECT_FALSE(parse_requests_text("", none).ok());
-  EXPECT_FALSE(parse_requests_text("ERROR: Phusion Passenger doesn't seem to be running.\n", none)
-                   .ok());
+  EXPECT_FALSE(
+      parse_requests_text("ERROR: Phusion Passenger doesn't seem to be running.\n", none).ok());
   const auto idle = parse_requests_text("0 clients:\n\n", none);
   ASSERT_TRUE(idle.ok());
   EXPECT_EQ(idle->active, 0);

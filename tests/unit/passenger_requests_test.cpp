@@ -10,6 +10,8 @@ namespace {
 using namespace passenger_scene;  // NOLINT: a test's own helpers
 using Lines = std::vector<std::string>;
 
+const Error kHung{Reason::kHung, "core_api: connected, and no answer in time", {}};
+
 TEST(PassengerRequests, QueuedOnesBelongToTheGroupThatTheirHostRunsIn) {
   Scene scene;
   Instance& one = scene.add("a", 1);
@@ -30,13 +32,26 @@ TEST(PassengerRequests, QueuedOnesBelongToTheGroupThatTheirHostRunsIn) {
   EXPECT_EQ(ages({queued}), (Lines{name + "\"blog\"} 0", name + "\"shop\"} 8"}));
   EXPECT_EQ(scene.out->inflight->requests.at(0).group, "shop");
   // A host with two groups tells nothing.
-  EXPECT_EQ(ages({running, {.state = "WAITING_FOR_APP_OUTPUT", .host = "shop", .gupid = "q"},
-                  queued}),
-            Lines{});
+  EXPECT_EQ(
+      ages({running, {.state = "WAITING_FOR_APP_OUTPUT", .host = "shop", .gupid = "q"}, queued}),
+      Lines{});
+}
+
+TEST(PassengerRequests, AreAskedForWhileThePoolIsBeingAsked) {
+  Scene scene;
+  scene.add("a", 1).bodies["/server.json"] = server_json({{.path = "/a"}});
+  ASSERT_FALSE(scene.collect(passenger_pool));
+  std::vector<Reply> listing{scene.answer(passenger_pool.begin(*scene.state).at(0))};
+  Output pool("target=\"t\"");
+  const Step step = passenger_pool.read(*scene.state, listing, golden::moment(), pool);
+  ASSERT_TRUE(std::holds_alternative<More>(step));
+  ASSERT_FALSE(scene.collect(passenger_requests));
+  EXPECT_EQ(scene.lines("passenger_clients_active").size(), 1U);
 }
 
 TEST(PassengerRequests, ARouteThatIsIdleIsZeroAndItsShareOfThePoolIsKnown) {
-  Scene scene({.routes = {{.name = "search", .match = "^/search", .query_param = "q", .short_below = 3}}});
+  Scene scene(
+      {.routes = {{.name = "search", .match = "^/search", .query_param = "q", .short_below = 3}}});
   Instance& one = scene.add("a", 1);
   one.bodies["/pool.xml"] = pool_xml(group_xml("shop", process_xml("p", 0, 1)), 4);
   one.bodies["/server.json"] = server_json(
@@ -53,8 +68,10 @@ TEST(PassengerRequests, ARouteThatIsIdleIsZeroAndItsShareOfThePoolIsKnown) {
   EXPECT_EQ(value("passenger_route_pool_share" + search + "}"), "0.25");
   EXPECT_EQ(value("passenger_short_query_requests" + search + ",state=\"running\"}"), "1");
   EXPECT_EQ(value("passenger_short_query_requests" + search + ",state=\"queued\"}"), "0");
-  EXPECT_EQ(value("passenger_requests_older_than{target=\"t\",state=\"running\",threshold=\"30\"}"), "1");
-  EXPECT_EQ(value("passenger_requests_older_than{target=\"t\",state=\"running\",threshold=\"60\"}"), "0");
+  EXPECT_EQ(value("passenger_requests_older_than{target=\"t\",state=\"running\",threshold=\"30\"}"),
+            "1");
+  EXPECT_EQ(value("passenger_requests_older_than{target=\"t\",state=\"running\",threshold=\"60\"}"),
+            "0");
   EXPECT_EQ(value("passenger_oldest_request_age_seconds" + search + ",state=\"running\"}"), "31");
   EXPECT_EQ(scene.out->inflight->requests.at(0).path, "/search");
   EXPECT_TRUE(scene.out->inflight->requests.at(0).short_query);
@@ -63,7 +80,9 @@ TEST(PassengerRequests, ARouteThatIsIdleIsZeroAndItsShareOfThePoolIsKnown) {
   ASSERT_FALSE(scene.collect(passenger_requests));
   EXPECT_EQ(value("passenger_requests_in_flight" + search + ",state=\"running\"}"), "0");
   EXPECT_EQ(value("passenger_oldest_request_age_seconds" + search + ",state=\"running\"}"), "0");
-  EXPECT_EQ(value("passenger_requests_in_flight{target=\"t\",route=\"/upload\",state=\"receiving\"}"), "0");
+  EXPECT_EQ(
+      value("passenger_requests_in_flight{target=\"t\",route=\"/upload\",state=\"receiving\"}"),
+      "0");
 }
 
 TEST(PassengerRequests, TheOldestThousandAreKept) {
@@ -107,6 +126,26 @@ TEST(PassengerRequests, WhatMayNotBeReadIsSaidAndFailsNothing) {
   ASSERT_EQ(scene.out->limits.size(), 1U);
   EXPECT_EQ(scene.out->limits[0].reason, Reason::kPermission);
   EXPECT_TRUE(scene.lines("passenger_").empty());
+}
+
+TEST(PassengerRequests, ManyThatAreNotToldInTimeAreNoHungCore) {
+  Scene scene;
+  Instance& one = scene.add("a", 1);
+  const auto after_queue = [&](int queue) {
+    one.failure.reset();
+    one.bodies["/pool.xml"] = pool_xml(group_xml("shop", "", queue));
+    EXPECT_FALSE(scene.collect(passenger_pool));
+    one.failure = kHung;
+    return scene.collect(passenger_requests);
+  };
+  EXPECT_FALSE(after_queue(3));  // it may have begun to drain
+  EXPECT_EQ(scene.out->limits.size(), 1U);
+  const auto error = after_queue(3);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->reason, Reason::kHung);
+  EXPECT_FALSE(after_queue(1000));
+  ASSERT_EQ(scene.out->limits.size(), 1U);
+  EXPECT_EQ(scene.out->limits[0].reason, Reason::kStalled);
 }
 
 TEST(PassengerRequests, WhatClientsSendIsHarmless) {

@@ -47,15 +47,16 @@ inline std::optional<Error> exchange(const Collector& collector, State& state,
 
 // One instance, and what it answers.
 struct Instance {
-  std::string name;              // of its directory: "passenger.NAME"
-  double created = 0;            // seconds of the monotonic clock
+  std::string name;    // of its directory: "passenger.NAME"
+  double created = 0;  // seconds of the monotonic clock
   int64_t core_pid = 100;
-  std::string password = "ro";   // empty: may not be read
-  std::string properties;        // instead of made-up ones
+  std::string password = "ro";                // empty: may not be read
+  std::string properties;                     // instead of made-up ones
   std::map<std::string, std::string> bodies;  // by path: "/pool.xml"
   int status = 200;
   std::optional<Error> failure;           // of the core
   std::optional<Error> watchdog_failure;  // of the watchdog
+  bool has_watchdog_socket = true;
 };
 
 inline std::string pool_xml(const std::string& groups, int max = 6, int count = 1) {
@@ -69,19 +70,18 @@ inline std::string pool_xml(const std::string& groups, int max = 6, int count = 
 
 inline std::string process_xml(const std::string& gupid, int processed, int sessions = 0,
                                const std::string& enabled = "ENABLED") {
-  return "<process><pid>7</pid><gupid>" + gupid +
-         "</gupid><concurrency>1</concurrency><sessions>" + std::to_string(sessions) +
-         "</sessions><processed>" + std::to_string(processed) +
+  return "<process><pid>7</pid><gupid>" + gupid + "</gupid><concurrency>1</concurrency><sessions>" +
+         std::to_string(sessions) + "</sessions><processed>" + std::to_string(processed) +
          "</processed><spawn_end_time>1795351000000000</spawn_end_time>"
          "<last_used>1795351990000000</last_used><enabled>" +
          enabled + "</enabled></process>";
 }
 
-inline std::string group_xml(const std::string& name, const std::string& processes,
-                             int queue = 0) {
-  return "<supergroup><name>" + name + "</name><get_wait_list_size>0</get_wait_list_size>"
-         "<group default=\"true\"><name>" + name +
-         "</name><enabled_process_count>1</enabled_process_count><get_wait_list_size>" +
+inline std::string group_xml(const std::string& name, const std::string& processes, int queue = 0) {
+  return "<supergroup><name>" + name +
+         "</name><get_wait_list_size>0</get_wait_list_size>"
+         "<group default=\"true\"><name>" +
+         name + "</name><enabled_process_count>1</enabled_process_count><get_wait_list_size>" +
          std::to_string(queue) + "</get_wait_list_size><processes>" + processes +
          "</processes></group></supergroup>";
 }
@@ -105,8 +105,8 @@ inline std::string server_json(const std::vector<Request>& requests, int begun =
     out += "\"host\" : \"" + one.host + "\", \"method\" : \"" + one.method + "\", \"path\" : \"" +
            one.path + "\", ";
     if (!one.gupid.empty())
-      out += "\"session\" : {\"gupid\" : \"" + one.gupid + "\", \"pid\" : " +
-             std::to_string(500 + i) + "}, ";
+      out += "\"session\" : {\"gupid\" : \"" + one.gupid +
+             "\", \"pid\" : " + std::to_string(500 + i) + "}, ";
     out += "\"started_at\" : {\"relative_timestamp\" : " + std::to_string(-one.age) +
            ", \"timestamp\" : 1}, \"state\" : \"" + one.state + "\"}}";
   }
@@ -146,8 +146,8 @@ class Scene {
   std::optional<Error> collect(const Collector& collector, double seconds = 0) {
     out = std::make_shared<Output>("target=\"t\"");
     return exchange(
-        collector, *state, [this](const Ask& ask) { return answer(ask); },
-        golden::moment(seconds), *out);
+        collector, *state, [this](const Ask& ask) { return answer(ask); }, golden::moment(seconds),
+        *out);
   }
 
   // The lines of the exposition that begin so.
@@ -175,17 +175,18 @@ class Scene {
     for (const Instance& one : instances) {
       Listing::Directory& entry = list.directories.emplace_back();
       entry.path = directory(one);
-      const std::string made_up =
-          R"({"instance_dir":{"created_at_monotonic_usec":)" +
-          std::to_string(static_cast<int64_t>(one.created * 1e6)) + R"(},"instance_id":")" +
-          one.name + R"(","passenger_version":"6.0.17"})";
+      const std::string made_up = R"({"instance_dir":{"created_at_monotonic_usec":)" +
+                                  std::to_string(static_cast<int64_t>(one.created * 1e6)) +
+                                  R"(},"instance_id":")" + one.name +
+                                  R"(","passenger_version":"6.0.17"})";
       entry.files = {{0, one.properties.empty() ? made_up : one.properties},
                      {0, ""},
                      {0, std::to_string(one.core_pid)},
                      {one.password.empty() ? EACCES : 0, one.password},
                      {ENXIO, ""},
                      {ENOENT, ""},
-                     {ENOENT, ""}};
+                     {ENOENT, ""},
+                     {one.has_watchdog_socket ? ENXIO : ENOENT, ""}};
     }
     return list;
   }

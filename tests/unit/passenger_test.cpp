@@ -54,7 +54,8 @@ TEST(Passenger, AnOldInstanceWithoutAWatchdogDrains) {
   scene.add("new", 2).bodies["/pool.xml"] = pool_xml(group_xml("shop", process_xml("g", 3)));
   ASSERT_FALSE(scene.collect(passenger_pool));
   EXPECT_EQ(scene.lines("passenger_instances"), instances("01010"));
-  EXPECT_EQ(scene.lines("passenger_max_processes"), Lines{"passenger_max_processes{target=\"t\"} 6"});
+  EXPECT_EQ(scene.lines("passenger_max_processes"),
+            Lines{"passenger_max_processes{target=\"t\"} 6"});
   EXPECT_TRUE(scene.out->limits.empty());
 }
 
@@ -67,6 +68,20 @@ TEST(Passenger, OneThatDrainsAloneIsBeingStopped) {
   ASSERT_TRUE(error);
   EXPECT_EQ(error->reason, Reason::kRefused);
   EXPECT_NE(error->message.find("being stopped"), std::string::npos);
+}
+
+TEST(Passenger, WhereTheWatchdogCannotBeAskedTheNewestOneHangs) {
+  Scene scene;
+  Instance& one = scene.add("old", 1);
+  one.failure = kHung;
+  one.watchdog_failure = kRefused;
+  one.has_watchdog_socket = false;
+  const auto error = scene.collect(passenger_pool);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->reason, Reason::kHung);
+  scene.add("new", 2);
+  ASSERT_FALSE(scene.collect(passenger_pool));
+  EXPECT_EQ(scene.lines("passenger_instances"), instances("01010"));
 }
 
 TEST(Passenger, ACoreThatHangsUnderItsWatchdogIsHung) {
@@ -213,8 +228,9 @@ TEST(Passenger, TheOldestRunningIsThatOfTheProcessUsedLongestAgo) {
   ASSERT_FALSE(scene.collect(passenger_pool));
   const std::string name = "passenger_app_group_oldest_running_seconds{target=\"t\",group=";
   EXPECT_EQ(scene.lines(name), (Lines{name + "\"blog\"} 0", name + "\"shop\"} 10"}));
-  EXPECT_EQ(scene.lines("passenger_app_group_busy_processes{target=\"t\",group=\"shop\"}").at(0).back(),
-            '1');
+  EXPECT_EQ(
+      scene.lines("passenger_app_group_busy_processes{target=\"t\",group=\"shop\"}").at(0).back(),
+      '1');
 }
 
 // Settings.
