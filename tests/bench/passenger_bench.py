@@ -207,7 +207,7 @@ class Queued:
         )
         Held(self.web, POOL + QUEUED)
         self.agent = watching(lab, "agent", self.web, "5s")
-        self.latencies = {"nobody": [], "lagwatch": [], "poller": []}
+        self.windows = {"nobody": [], "lagwatch": [], "poller": []}  # latencies of each
         self.read = 0  # windows in which lagwatch read the requests
 
     def run(self):
@@ -221,12 +221,14 @@ class Queued:
 
     def visit(self, name, seconds):
         """Requests by the clock; what comes late because of the one before is slow too."""
+        latencies = []
+        self.windows[name].append(latencies)
         began = time.perf_counter()
         for number in range(int(seconds * RATE)):
             due = began + number / RATE
             time.sleep(max(0.0, due - time.perf_counter()))
             get(self.url, PLAIN_HEADERS)
-            self.latencies[name].append((time.perf_counter() - due) * 1e3)
+            latencies.append((time.perf_counter() - due) * 1e3)
 
     def beside_lagwatch(self):
         """From when it knows the queue: what it asks but once is over then."""
@@ -243,13 +245,16 @@ class Queued:
         self.agent.stop()
 
     def add_rows(self):
-        rows = (("p99", p99), ("p50", p50), ("slowest", max))
-        for title, function in rows:
-            found = {name: function(one) for name, one in self.latencies.items()}
+        for title, function, over in (("p99", p99, p50), ("p50", p50, p50), ("slowest", max, max)):
+            each = {
+                name: [function(one) for one in windows] for name, windows in self.windows.items()
+            }
+            found = {name: over(values) for name, values in each.items()}
             own = found.pop("lagwatch")
-            note = f"of {len(self.latencies['lagwatch'])}"
+            note = "windows " + ", ".join(f"{one:.3g}" for one in sorted(each["lagwatch"]))
             if title == "p99":
-                note += f"; server.json read in {self.read} of {self.scale.queued_rounds} windows"
+                note += "; nobody " + ", ".join(f"{one:.3g}" for one in sorted(each["nobody"]))
+                note += f"; server.json read in {self.read} of {self.scale.queued_rounds}"
             self.report.add(
                 QUEUED_SECTION,
                 f"{title} while lagwatch asks every 5 s",
