@@ -12,7 +12,15 @@ from pathlib import Path
 from lab.agent import find_binary
 from lab.process import LabError, Unavailable, exit_on_signals
 
-from . import collect, inprocess, many, postgres_bench, site_bench
+from . import (
+    collect,
+    elasticsearch_bench,
+    inprocess,
+    many,
+    passenger_bench,
+    postgres_bench,
+    site_bench,
+)
 from .measure import load
 from .table import Report
 
@@ -22,6 +30,8 @@ SECTIONS = {
     "site": site_bench.run,
     "postgres": postgres_bench.run,
     "connections": postgres_bench.run_connections,
+    "passenger": passenger_bench.run,
+    "elasticsearch": elasticsearch_bench.run,
     "servers": many.run_servers,
     "targets": many.run_targets,
 }
@@ -31,7 +41,7 @@ SECTIONS = {
 class Scale:
     """How much of everything. Times in seconds."""
 
-    longest: int = 600  # the whole run
+    longest: int = 900  # the whole run
     bench_rounds: int = 9
     rounds: int = 5  # of collects and scrapes in turn
     window: float = 1.5  # in which collects are counted
@@ -45,12 +55,14 @@ class Scale:
     large_seconds: float = 4  # of scraping before memory is read
     restarts: int = 3  # of a PostgreSQL while it is collected
     collects: int = 2000  # meanwhile
+    queued_rounds: int = 3  # of visits to the neighbour of a long queue in Passenger
+    queued_seconds: float = 15  # lagwatch reads 100 requests every 10 to 15 s
     later_bounds: bool = False  # judge by the bounds of a later issue too
     build: str | None = None
 
 
 LONG = {
-    "longest": 1800,
+    "longest": 2700,
     "bench_rounds": 31,
     "rounds": 15,
     "window": 5,
@@ -62,6 +74,7 @@ LONG = {
     "large_seconds": 20,
     "restarts": 10,
     "collects": 10000,
+    "queued_seconds": 30,
 }
 
 
@@ -69,7 +82,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         prog="tests/bench/run", description="Measures lagwatch and its peers in the same run."
     )
-    parser.add_argument("--long", action="store_true", help="more rounds: about 10 minutes")
+    parser.add_argument("--long", action="store_true", help="more rounds: about 20 minutes")
     parser.add_argument("--markdown", metavar="FILE", help="write the table there too")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a bound is missed")
     parser.add_argument(

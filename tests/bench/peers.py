@@ -11,6 +11,7 @@ PACKAGES = (
     "prometheus-haproxy-exporter",
     "prometheus-node-exporter",
     "prometheus-postgres-exporter",
+    "prometheus-elasticsearch-exporter",
 )
 
 
@@ -49,6 +50,11 @@ def node_exporter(lab, report):
 
 def postgres_exporter(lab, dsn, report):
     return optional(lab, report, "postgres_exporter", PACKAGES[2], env={"DATA_SOURCE_NAME": dsn})
+
+
+def elasticsearch_exporter(lab, url, report):
+    flags = (f"--es.uri={url}", "--es.all")
+    return optional(lab, report, "elasticsearch_exporter", PACKAGES[3], *flags)
 
 
 def optional(lab, report, name, program, *flags, env=None):
