@@ -114,7 +114,11 @@ Asks begin(State& base) {
   state.health.reset();
   state.asked_root = state.server.version == 0;
   Asks asks{ask_health(state)};
-  asks.push_back(state.asked_root ? ask_elasticsearch(state, "/") : ask_nodes(state));
+  if (state.asked_root) {
+    asks.emplace_back(ask_elasticsearch(state, "/"));
+  } else {
+    asks.emplace_back(ask_nodes(state));
+  }
   return asks;
 }
 

@@ -97,8 +97,8 @@ TEST(PassengerRequests, TheOldestThousandAreKept) {
   EXPECT_EQ(scene.out->inflight->left_out, 500U);
   EXPECT_EQ(scene.out->inflight->requests.front().age, 1499);
   EXPECT_EQ(scene.out->inflight->requests.back().age, 500);
-  // 0.1 s for each of those that were there.
-  EXPECT_EQ(passenger_requests.least_wait(*scene.state), std::chrono::seconds(150));
+  // 0.15 s for each of those that were there.
+  EXPECT_EQ(passenger_requests.least_wait(*scene.state), std::chrono::seconds(225));
 }
 
 TEST(PassengerRequests, BegunRequestsAreCountedOverCores) {
@@ -138,8 +138,8 @@ TEST(PassengerRequests, ManyThatAreNotToldInTimeAreNoHungCore) {
     one.failure = kHung;
     return scene.collect(passenger_requests);
   };
-  EXPECT_FALSE(after_queue(3));  // it may have begun to drain
-  EXPECT_EQ(scene.out->limits.size(), 1U);
+  EXPECT_FALSE(after_queue(3));
+  EXPECT_TRUE(scene.out->limits.empty()) << "it may have begun to drain";
   const auto error = after_queue(3);
   ASSERT_TRUE(error);
   EXPECT_EQ(error->reason, Reason::kHung);
