@@ -151,7 +151,9 @@ class Discoverer {
       const ProcessStatus status = process_status(options_.proc, pid);
       // Workers, the servers of containers, and what apachectl asks are not looked at.
       if (apaches.contains(status.parent) || status.container) continue;
-      const auto config = config_of(process_arguments(options_.proc, pid));
+      const auto arguments = process_arguments(options_.proc, pid);
+      if (arguments.empty()) continue;  // it has ended
+      const auto config = config_of(arguments);
       if (config && seen_.insert(*config).second) look(pid, *config);
     }
   }

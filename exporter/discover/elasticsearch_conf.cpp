@@ -98,6 +98,14 @@ bool read_elasticsearch_process(const std::vector<std::string>& arguments,
   return node;
 }
 
+std::string elasticsearch_launcher_conf(const std::vector<std::string>& arguments) {
+  constexpr std::string_view kConf = "-Des.path.conf=";
+  for (const std::string& argument : arguments) {
+    if (argument.starts_with(kConf)) return argument.substr(kConf.size());
+  }
+  return {};
+}
+
 std::string elasticsearch_host(std::string_view host) {
   constexpr std::string_view kPlain =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:";

@@ -26,6 +26,10 @@ struct ElasticsearchProcess {
 bool read_elasticsearch_process(const std::vector<std::string>& arguments,
                                 ElasticsearchProcess& process);
 
+// The directory of the configuration as the launcher of 8.x and later has it, which tells its
+// child, the node, in private; empty: these are not its arguments.
+std::string elasticsearch_launcher_conf(const std::vector<std::string>& arguments);
+
 // The host under which a node that is bound to `host` answers from here.
 std::string elasticsearch_host(std::string_view host);
 

@@ -44,8 +44,12 @@ class ElasticsearchDiscoverer {
     for (const int pid : list_pids(options_.proc, cut)) {
       if (process_name(options_.proc, pid) != "java") continue;
       ElasticsearchProcess process;
-      if (read_elasticsearch_process(process_arguments(options_.proc, pid), process))
-        from_process(pid, process);
+      if (!read_elasticsearch_process(process_arguments(options_.proc, pid), process)) continue;
+      const int parent = process_status(options_.proc, pid).parent;
+      const std::string conf =
+          elasticsearch_launcher_conf(process_arguments(options_.proc, parent));
+      if (!conf.empty()) process.conf = conf;
+      from_process(pid, process);
     }
     if (cut)
       found_.problems.emplace_back(
