@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # lagwatch on a small real site, from nothing: installs what is missing (Debian 12, apt-get),
-# builds, starts HAProxy with web servers and traffic and PostgreSQL with a standby in a temporary
-# directory, runs lagwatch on them and shows what it sees. With --once it checks that every source
+# builds, starts HAProxy with web servers and traffic, PostgreSQL with a standby, Apache with
+# Passenger, and Elasticsearch where Maven and a JDK are, in a temporary directory, runs lagwatch on
+# them and shows what it sees. With --once it checks that every source
 # delivers, and ends.
 set -Eeuo pipefail
 
