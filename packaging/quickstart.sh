@@ -3,8 +3,7 @@
 # lagwatch on a small real site, from nothing: installs what is missing (Debian 12, apt-get),
 # builds, starts HAProxy with web servers and traffic, PostgreSQL with a standby, Apache with
 # Passenger, and Elasticsearch where Maven and a JDK are, in a temporary directory, runs lagwatch on
-# them and shows what it sees. With --once it checks that every source
-# delivers, and ends.
+# them and shows what it sees. With --once it checks that every source delivers, and ends.
 set -Eeuo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

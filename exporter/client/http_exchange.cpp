@@ -178,9 +178,15 @@ void HttpClient::Exchange::prepare_addresses(const SocketAddresses& addresses) {
   curl_easy_setopt(easy.get(), CURLOPT_CONNECT_TO, connect_to.get());
 }
 
+// Whom messages name. Without the query: a token may be in it.
+std::string HttpClient::Exchange::shown() const {
+  if (!ask.unix_socket.empty()) return printable(ask.unix_socket);
+  return ask.url.substr(0, ask.url.find('?'));
+}
+
 // libcurl's codes as reasons; the one place where they are translated.
 Error HttpClient::Exchange::error(CURLcode code) const {
-  const std::string words = (ask.unix_socket.empty() ? ask.url : printable(ask.unix_socket)) + ": ";
+  const std::string words = shown() + ": ";
   double connect_time = 0;
   double tls_time = 0;
   curl_easy_getinfo(easy.get(), CURLINFO_CONNECT_TIME, &connect_time);
@@ -248,7 +254,7 @@ Error HttpClient::Exchange::unix_error(const std::string& words) const {
 }
 
 std::optional<Error> HttpClient::Exchange::status_error(int status) const {
-  const std::string words = ask.url + ": status " + std::to_string(status);
+  const std::string words = shown() + ": status " + std::to_string(status);
   if (status == 401 || status == 403) {
     return Error{Reason::kAuth, words,
                  ask.user.empty() ? "name the user in the URL and set password_file"

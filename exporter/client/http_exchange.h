@@ -63,6 +63,7 @@ struct HttpClient::Exchange {
   Status prepare_unix_socket();
   void prepare_addresses(const SocketAddresses& addresses);
   void prepare_tls();
+  std::string shown() const;
   Error error(CURLcode code) const;
   Error unix_error(const std::string& words) const;
   std::optional<Error> status_error(int status) const;

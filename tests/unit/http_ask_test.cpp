@@ -94,6 +94,12 @@ TEST_F(HttpAskTest, StatusIsAReasonAndRedirectsAreNotFollowed) {
   expect_reason(Reason::kAuth);
 }
 
+TEST_F(HttpAskTest, QueriesAreNotToldInMessages) {
+  ask({.url = base + "/missing?token=secret"});
+  ASSERT_FALSE(reply->ok());
+  EXPECT_EQ(reply->error().message, base + "/missing: status 404");
+}
+
 TEST_F(HttpAskTest, AnyStatusIsAnAnswerWhereItIsWanted) {
   ask({.url = base + "/missing", .accept = HttpAccept::kAnyStatus});
   ASSERT_TRUE(reply->ok());
