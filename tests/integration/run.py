@@ -99,6 +99,8 @@ def all_modules(prefix="test"):
         "test_incident",
         "test_elasticsearch",
         "test_passenger",
+        "test_elasticsearch_cluster",
+        "test_elasticsearch_access",
         "test_postgres_lag_unseen",
         "test_postgres_lag_93",
         "test_postgres_lag",
