@@ -44,6 +44,19 @@ add_counts() {
     fi
 }
 
+# Runs a suite that counts for itself, its output to a log too. One that was ended, or died, before it had run all is a
+# failure, whatever it had counted.
+counted() {
+    local output=$1 before=$failed status=0
+    shift
+    "$@" 2>&1 | tee "$output" || status=$?
+    add_counts "$(tail -n 1 "$output")"
+    if ((status != 0 && failed == before)); then
+        say "ended with $status before its end: counted as a failure"
+        failed=$((failed + 1))
+    fi
+}
+
 # One check that passes or fails as a whole.
 check() {
     local name=$1
@@ -130,9 +143,8 @@ on_real_servers() {
             return
         fi
     fi
-    LAGWATCH_BIN=$root/build-asan/lagwatch LAGWATCH_SANITIZED=1 \
-        timeout 3000 python3 -B "$root/tests/integration/run.py" "${@:2}" 2>&1 | tee "$output" || true
-    add_counts "$(tail -n 1 "$output")"
+    counted "$output" env LAGWATCH_BIN="$root/build-asan/lagwatch" LAGWATCH_SANITIZED=1 \
+        timeout 3000 python3 -B "$root/tests/integration/run.py" "${@:2}"
 }
 
 suite_integration() {
@@ -163,8 +175,7 @@ suite_incident() {
         check incident.build false
         return
     fi
-    LAGWATCH_BIN=$root/build/lagwatch timeout 3000 python3 -B "$root/tests/incident/run.py" 2>&1 | tee "$output" || true
-    add_counts "$(tail -n 1 "$output")"
+    counted "$output" env LAGWATCH_BIN="$root/build/lagwatch" timeout 3000 python3 -B "$root/tests/incident/run.py"
 }
 
 main() {

@@ -21,9 +21,22 @@ constexpr size_t kMaxBytes = 16U << 20U;  // some 5000 requests
 // hundred other requests meets a question of ours (at 100 queued, every 10 s, it was one).
 constexpr double kWaitPerRequest = 0.15;
 
+// The living instances as passenger_pool, which looks every interval, saw them last.
+Asks ask_living(PassengerState& passenger) {
+  Asks asks;
+  passenger.asked_cores.clear();
+  for (const PassengerInstance& instance : passenger.instances) {
+    if (instance.state != InstanceState::kLive) continue;
+    asks.emplace_back(core_ask(instance, passenger.options, "/server.json", kMaxBytes));
+    passenger.asked_cores.push_back(instance.id + " " + std::to_string(instance.core_pid));
+  }
+  return asks;
+}
+
 Asks begin(State& state) {
-  const PassengerOptions& options = passenger_state(state).options;
-  if (!is_indirect(options)) return {instances_ask(options)};
+  PassengerState& passenger = passenger_state(state);
+  const PassengerOptions& options = passenger.options;
+  if (!is_indirect(options)) return ask_living(passenger);
   if (options.status_command.empty() && options.requests_file.empty()) return {};
   return {status_ask(options, StatusPart::kRequests)};
 }
@@ -61,25 +74,6 @@ Error too_large() {
           "server.json: more than " + std::to_string(kMaxBytes >> 20U) +
               " MiB, some 5000 requests: they are not told one by one",
           "lower PassengerMaxRequestQueueSize, or the web server's number of connections"};
-}
-
-// The living instances whose passwords may have changed since passenger_pool looked.
-Step read_listing(PassengerState& passenger, const Listing& listing) {
-  const auto found = read_instances(listing, passenger.options);
-  More more;
-  passenger.asked_cores.clear();
-  if (!found.ok()) return Done{};  // passenger_pool says so
-  for (const PassengerInstance& instance : *found) {
-    const bool lives =
-        std::any_of(passenger.instances.begin(), passenger.instances.end(), [&](const auto& one) {
-          return one.id == instance.id && one.state == InstanceState::kLive;
-        });
-    if (!lives) continue;
-    more.asks.emplace_back(core_ask(instance, passenger.options, "/server.json", kMaxBytes));
-    passenger.asked_cores.push_back(instance.id + " " + std::to_string(instance.core_pid));
-  }
-  if (more.asks.empty()) return Done{};
-  return more;
 }
 
 // Whether the instance has gone since passenger_pool saw it.
@@ -144,8 +138,6 @@ Step read(State& state, std::span<Reply> replies, const Moment& now, Output& out
   PassengerState& passenger = passenger_state(state);
   if (replies.empty()) return Done{};
   if (is_indirect(passenger.options)) return read_status(passenger, replies[0], now, out);
-  if (!replies[0].ok()) return replies[0].error();
-  if (replies[0]->listing) return read_listing(passenger, *replies[0]->listing);
   return read_answers(passenger, replies, now, out);
 }
 

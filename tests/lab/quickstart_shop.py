@@ -106,13 +106,12 @@ class Shop:
             queued = samples.value("passenger_requests_in_flight", state="queued", **own)
             return (running, queued) == (2, SLOW - 2)
 
-        samples = agent.wait_metric(seen, "two slow requests run and one waits", 20)
+        agent.wait_metric(seen, "two slow requests run and one waits", 20)
         reply = agent.fetch("/api/v1/inflight").json()["data"]["targets"]
         requests = [one for target in reply for one in target["requests"]]
         if len([one for one in requests if one["path"] == "/slow"]) != SLOW:
             raise LabError(f"/api/v1/inflight: {requests}")
-        queue = samples.total("passenger_app_group_queue", target="web9")
-        return f"2 of {SLOW} slow requests run, {queue:g} waits, each at /api/v1/inflight"
+        return f"2 of {SLOW} slow requests run, the others wait, each at /api/v1/inflight"
 
     @staticmethod
     def apache(agent):
