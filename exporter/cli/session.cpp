@@ -121,13 +121,6 @@ std::vector<Target> wanted(const std::optional<std::vector<Target>>& configured,
   return out;
 }
 
-// Makes `name` one that is not in `names`, and puts it there.
-void take_name(std::set<std::string>& names, std::string& name) {
-  const std::string wanted = name;
-  for (int number = 2; !names.insert(name).second; ++number)
-    name = wanted + "-" + std::to_string(number);
-}
-
 }  // namespace
 
 std::vector<const Schema*> all_schemas() {
@@ -173,7 +166,7 @@ std::vector<TargetSpec> make_targets(const Config& config, const Discovery* foun
   }
   std::vector<TargetSpec> specs;
   const auto add = [&](const Kind& kind, TargetOptions& target, std::unique_ptr<State> state) {
-    take_name(names, target.name);
+    target.name = take_name(names, target.name);
     specs.push_back(spec_of(kind, std::move(target), std::move(state)));
   };
   for (HaproxyTarget& one : wanted(config.haproxy, found, &Discovery::haproxy, config)) {

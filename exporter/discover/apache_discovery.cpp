@@ -193,7 +193,8 @@ class Discoverer {
            const std::string& config) {
     const std::string port = authority.substr(authority.rfind(':') + 1);
     DiscoveredApache apache;
-    apache.name = found_.apache.empty() ? "apache" : "apache-" + port;
+    std::set<std::string> taken = taken_names(found_);
+    apache.name = take_name(taken, found_.apache.empty() ? "apache" : "apache-" + port);
     apache.url = "http://" + authority + status_path + "?auto";
     apache.notes.push_back("As " + printable(config) + " says.");
     found_.apache.push_back(std::move(apache));

@@ -106,6 +106,26 @@ void append_elasticsearch(std::string& out, const Discovery& discovery) {
 
 }  // namespace
 
+std::set<std::string> taken_names(const Discovery& found) {
+  std::set<std::string> taken{"host"};
+  const auto add = [&](const auto& targets) {
+    for (const auto& target : targets) taken.insert(target.name);
+  };
+  add(found.haproxy);
+  add(found.postgres);
+  add(found.passenger);
+  add(found.apache);
+  add(found.elasticsearch);
+  return taken;
+}
+
+std::string take_name(std::set<std::string>& taken, const std::string& wanted) {
+  std::string name = wanted;
+  for (int number = 2; !taken.insert(name).second; ++number)
+    name = wanted + "-" + std::to_string(number);
+  return name;
+}
+
 Discovery discover(const DiscoverOptions& options) {
   Discovery found;
   discover_haproxys(options, found);

@@ -2,6 +2,7 @@
 // What runs on this host, seen with the rights of the user it runs as.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,11 @@ struct DiscoverOptions {
   std::string proc = "/proc";
   std::string root;  // put before absolute paths that are opened; for tests
 };
+
+// Names of targets must differ over all kinds. Those that are taken: the host's and what was found.
+std::set<std::string> taken_names(const Discovery& found);
+// `wanted`, or where that is taken with a number behind it; takes it.
+std::string take_name(std::set<std::string>& taken, const std::string& wanted);
 
 Discovery discover(const DiscoverOptions& options);
 

@@ -32,12 +32,7 @@ constexpr std::string_view kCredentials =
 class ElasticsearchDiscoverer {
  public:
   ElasticsearchDiscoverer(const DiscoverOptions& options, Discovery& found)
-      : options_(options), found_(found), names_{"host"} {
-    for (const DiscoveredHaproxy& one : found.haproxy) names_.insert(one.name);
-    for (const DiscoveredPostgres& one : found.postgres) names_.insert(one.name);
-    for (const DiscoveredApache& one : found.apache) names_.insert(one.name);
-    for (const DiscoveredPassenger& one : found.passenger) names_.insert(one.name);
-  }
+      : options_(options), found_(found), names_(taken_names(found)) {}
 
   void find() {
     bool cut = false;
@@ -73,9 +68,7 @@ class ElasticsearchDiscoverer {
     for (const auto& [name, value] : process.settings) settings.insert_or_assign(name, value);
     target.url = url_of(settings);
     if (!urls_.insert(target.url).second) return;
-    target.name = "elasticsearch";
-    for (int number = 2; !names_.insert(target.name).second; ++number)
-      target.name = "elasticsearch-" + std::to_string(number);
+    target.name = take_name(names_, "elasticsearch");
     describe(settings, who, target);
     found_.elasticsearch.push_back(std::move(target));
   }

@@ -126,9 +126,9 @@ class PassengerDiscoverer {
     const bool known = std::any_of(found_.passenger.begin(), found_.passenger.end(),
                                    [&](const auto& one) { return one.registry == shown; });
     if (known) return;
-    const size_t number = found_.passenger.size() + 1;
+    std::set<std::string> taken = taken_names(found_);
     DiscoveredPassenger& target = found_.passenger.emplace_back();
-    target.name = number == 1 ? "passenger" : "passenger-" + std::to_string(number);
+    target.name = take_name(taken, "passenger");
     target.registry = shown;
     const std::string password = directory + "/read_only_admin_password.txt";
     if (may_read(options_.root + password)) {

@@ -42,8 +42,8 @@ std::string directory_of(const std::string& socket) {
 // Gives each cluster a name by which it stays known over restarts. One object a discovery.
 class Names {
  public:
-  Names(const std::vector<PostgresCluster>& clusters, const Discovery& found) : taken_{"host"} {
-    for (const DiscoveredHaproxy& haproxy : found.haproxy) taken_.insert(haproxy.name);
+  Names(const std::vector<PostgresCluster>& clusters, const Discovery& found)
+      : taken_(taken_names(found)) {
     // Those that do not run count too: starting them renames nobody.
     for (const PostgresCluster& cluster : clusters) ++count_[cluster.debian_name];
   }
@@ -56,10 +56,7 @@ class Names {
     for (char& c : wanted) {
       if (kPlain.find(c) == std::string_view::npos) c = '_';
     }
-    std::string name = wanted;
-    for (int number = 2; !taken_.insert(name).second; ++number)
-      name = wanted + "-" + std::to_string(number);
-    return name;
+    return take_name(taken_, wanted);
   }
 
  private:
