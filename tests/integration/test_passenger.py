@@ -7,6 +7,7 @@ import json
 import os
 import signal
 
+from lab.agent import configuration
 from lab.passenger import ACCOUNT, App, Limits, PassengerApache
 from lab.process import Unavailable, wait_until
 from lab.traffic import Traffic
@@ -16,6 +17,7 @@ from integration.support import (
     SANITIZED,
     WithLab,
     cli,
+    config_file,
     duration,
     failing,
     fds_at_rest,
@@ -156,6 +158,31 @@ class Requests(WithPassenger):
             "they wait on",
         )
         self.assertEqual(samples.value("passenger_requests_abandoned", target=NAME), 0)
+
+
+    def test_the_command_prints_them_the_oldest_first(self):
+        server = self.server(limits=Limits(pool=1, queue=10))
+        hold(self.lab, server, 3, SLOW)
+        config = config_file(
+            self.lab,
+            configuration(passenger=[self.target(server)], routes=ROUTES, host=False),
+        )
+        done = cli(self.lab, "inflight", f"--config.file={config}")
+        self.assertEqual(done.code, 0, done.err)
+        rows = [line.split() for line in done.out.splitlines()[1:]]
+        self.assertEqual(sorted(row[1] for row in rows), ["queued", "queued", "running"])
+        ages = [float(row[0]) for row in rows]
+        self.assertEqual(ages, sorted(ages, reverse=True))
+        self.assertEqual({row[-1] for row in rows}, {"/slow"})
+        self.assertNotIn("SECRET", done.out + done.err)
+        told = json.loads(cli(self.lab, "inflight", "--format=json", f"--config.file={config}").out)
+        self.assertEqual(len(told["data"]["targets"][0]["requests"]), 3)
+
+    def test_the_command_says_why_it_cannot(self):
+        config = config_file(self.lab, configuration(host=False))
+        done = cli(self.lab, "inflight", f"--config.file={config}")
+        self.assertEqual((done.code, done.out), (1, ""))
+        self.assertIn("no Passenger is configured", done.err)
 
 
 class Faults(WithPassenger):
