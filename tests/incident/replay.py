@@ -60,14 +60,14 @@ def known_metrics():
     return {line.split(" ", 1)[0] for line in lines if line[:1].strip()}
 
 
-def watched(lab, shop, search):
+def watched(shop, search):
     """The configuration of lagwatch's kinds that this site has."""
     known = known_metrics()
     for kind in ("passenger", "elasticsearch"):
         if f"{kind}_up" not in known:
             raise Unavailable(f"lagwatch: it does not watch {kind}")
     kinds = {
-        "passenger": [passenger_target(lab, web) for web in shop.webs],
+        "passenger": [web.entry() for web in shop.webs],
         "elasticsearch": [{"name": search.name, "url": search.url, "probe": {"index": "products"}}],
         "routes": ROUTES,
     }
@@ -80,20 +80,6 @@ def watched(lab, shop, search):
     return kinds
 
 
-def passenger_target(lab, web):
-    """With the read-only account of its core, whose password the agent may read."""
-    name, password = web.account
-    file = lab.dir / f"{web.name}.password"
-    file.write_text(password, encoding="ascii")
-    file.chmod(0o644)
-    return {
-        "name": web.name,
-        "registry": str(web.registry),
-        "username": name,
-        "password_file": str(file),
-    }
-
-
 class Replay:
     """Everything of one replay in `lab`, well and watched when made."""
 
@@ -102,7 +88,7 @@ class Replay:
         self.search.fill()
         self.shop = ShopSite(lab, variant, self.search, servers=3)
         self.pager = Receiver(lab)
-        kinds = watched(lab, self.shop, self.search)
+        kinds = watched(self.shop, self.search)
         haproxy = [target("lb", self.shop.lb.user_socket)]
         self.agent = Agent(
             lab, configuration(haproxy, site="shop", interval=interval, host=False, **kinds)

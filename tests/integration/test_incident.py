@@ -35,25 +35,12 @@ class TheNight(WithLab):
             raise unittest.SkipTest(str(error)) from None
 
     def watch(self):
-        passengers = []
-        for web in self.shop.webs:
-            secret = self.lab.dir / f"{web.name}.account"
-            secret.write_text(web.account[1], encoding="ascii")
-            secret.chmod(0o644)
-            passengers.append(
-                {
-                    "name": web.name,
-                    "registry": str(web.registry),
-                    "username": web.account[0],
-                    "password_file": str(secret),
-                }
-            )
         return self.agent(
             [target(self.shop.lb.name, self.shop.lb.user_socket)],
             interval=duration(INTERVAL),
             timeout=duration(TIMEOUT),
             routes=ROUTES,
-            passenger=passengers,
+            passenger=[web.entry() for web in self.shop.webs],
             elasticsearch=[
                 {"name": "search", "url": self.search.url, "probe": {"index": "products"}}
             ],

@@ -45,21 +45,9 @@ class WithPassenger(WithLab):
         self.addCleanup(server.stop, 1.0)
         return server
 
-    def target(self, server, name=NAME):
-        """An entry of `passenger:` that asks by the account."""
-        password = self.lab.dir / f"{server.name}-account"
-        password.write_text(server.account[1], encoding="ascii")
-        password.chmod(0o644)
-        return {
-            "name": name,
-            "registry": str(server.registry),
-            "username": server.account[0],
-            "password_file": str(password),
-        }
-
     def watch(self, server, timeout=TIMEOUT):
         return self.agent(
-            passenger=[self.target(server)],
+            passenger=[server.entry(NAME)],
             routes=ROUTES,
             interval=duration(PERIOD),
             timeout=duration(timeout),
@@ -165,7 +153,7 @@ class Requests(WithPassenger):
         hold(self.lab, server, 3, SLOW)
         config = config_file(
             self.lab,
-            configuration(passenger=[self.target(server)], routes=ROUTES, host=False),
+            configuration(passenger=[server.entry(NAME)], routes=ROUTES, host=False),
         )
         done = cli(self.lab, "inflight", f"--config.file={config}")
         self.assertEqual(done.code, 0, done.err)
@@ -294,7 +282,7 @@ class Permission(WithPassenger):
         server.account = (ACCOUNT, "0123456789abcdef01234567")
         server.reload()
         again = self.agent(
-            passenger=[self.target(server)],
+            passenger=[server.entry(NAME)],
             interval=duration(PERIOD),
             timeout=duration(TIMEOUT),
             name="again",

@@ -105,6 +105,20 @@ class PassengerApache(Instances):
     def status_url(self):
         return f"{self.url()}/server-status?auto"
 
+    def entry(self, name=None):
+        """An entry of lagwatch's `passenger:` that asks by the account, whose password lagwatch may
+        read."""
+        user, password = self.account
+        file = self.lab.dir / f"{self.name}.account"
+        file.write_text(password, encoding="ascii")
+        file.chmod(0o644)
+        return {
+            "name": name or self.name,
+            "registry": str(self.registry),
+            "username": user,
+            "password_file": str(file),
+        }
+
     def app_root(self, app):
         return self.directory / "apps" / app
 

@@ -54,18 +54,7 @@ class Shop:
         """The configuration's kinds."""
         out = {"routes": ROUTES, "passenger": [], "apache": [], "probes": [], "elasticsearch": []}
         if self.web:
-            user, password = self.web.account
-            secret = self.lab.dir / "passenger.password"
-            secret.write_text(password, encoding="ascii")
-            secret.chmod(0o644)
-            out["passenger"] = [
-                {
-                    "name": "web9",
-                    "registry": str(self.web.registry),
-                    "username": user,
-                    "password_file": str(secret),
-                }
-            ]
+            out["passenger"] = [self.web.entry()]
             out["apache"] = [{"name": "web9-apache", "url": self.web.status_url}]
             out["probes"] = [{"name": "healthcheck", "url": f"{self.web.url()}/healthcheck"}]
         if self.search:

@@ -10,23 +10,10 @@ from ..es_binaries import VERSIONS
 from ..fetch import fetch
 from ..haproxy import process_state
 from ..process import Lab, Unavailable, unprivileged_user, wait_until
+from .support import in_lab, or_skip
 
 DOCUMENTS = 5_000
 PROBE = "/products/_search?size=0&request_cache=false&timeout=1s"
-
-
-def or_skip(make):
-    """make(), or a skip with the reason why it cannot be had."""
-    try:
-        return make()
-    except Unavailable as error:
-        raise unittest.SkipTest(str(error)) from None
-
-
-def in_lab(test):
-    lab = Lab()
-    test.addCleanup(lab.close)
-    return lab
 
 
 class EveryVersion(unittest.TestCase):

@@ -18,22 +18,9 @@ from ..pg_session import SqlError
 from ..postgres import Postgres
 from ..process import TESTS_DIRECTORY, Lab, LabError, Unavailable, unprivileged_user, wait_until
 from ..site import Site
+from .support import in_lab, or_skip
 
 QUICK = {"wal_sender_timeout": "1s", "wal_receiver_timeout": "1s"}
-
-
-def or_skip(make):
-    """make(), or a skip with the reason why it cannot be had."""
-    try:
-        return make()
-    except Unavailable as error:
-        raise unittest.SkipTest(str(error)) from None
-
-
-def in_lab(test):
-    lab = Lab()
-    test.addCleanup(lab.close)
-    return lab
 
 
 class EveryVersion(unittest.TestCase):
