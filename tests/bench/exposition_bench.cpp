@@ -4,17 +4,12 @@
 // line: tests/bench/run reads them.
 #include <malloc.h>
 #include <prometheus/text_serializer.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <zlib.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <ctime>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -23,17 +18,17 @@
 #include <sstream>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
-#include "base/fd.h"
 #include "base/text.h"
 #include "collector/collector.h"
 #include "collector/haproxy.h"
 #include "collector/haproxy_stat.h"
+#include "cpu.h"
 #include "expose/catalog.h"
 #include "expose/exposition.h"
 #include "expose/gzip.h"
+#include "plain_reader.h"
 
 namespace lagwatch {
 namespace {
@@ -44,17 +39,6 @@ constexpr size_t kMaxRounds = 100;
 constexpr size_t kRows = 2000;
 constexpr size_t kColumnCount = 50;
 constexpr size_t kServerCounts[] = {10, 1000, 10000};
-
-[[noreturn]] void die(const std::string& why) {
-  std::fprintf(stderr, "lagwatch_bench: %s\n", why.c_str());
-  std::exit(1);
-}
-
-double thread_cpu_ms() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
-}
 
 // One thing that is measured; `run` returns how many bytes it made or read.
 struct Subject {
@@ -338,35 +322,6 @@ void bench_haproxy(size_t rounds) {
     subjects.push_back({"haproxy_collect" + suffix, [&bench] { return bench.collect(); }, repeat});
   }
   measure(subjects, rounds);
-}
-
-// --- the least that any reader of a stats socket costs ---
-
-// Asks `count` times, `pause` apart, with blocking calls and looks at nothing: connect, send, read,
-// close.
-void bench_reader(const std::string& path, size_t count, std::chrono::milliseconds pause) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) die(path + " is too long");
-  std::memcpy(address.sun_path, path.c_str(), path.size());
-  std::vector<char> buffer(64U << 10U);
-  std::vector<double> cpu_ms;
-  for (size_t i = 0; i < count; ++i) {
-    std::this_thread::sleep_for(pause);
-    const double begin = thread_cpu_ms();
-    const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    constexpr std::string_view kQuestion = "show info;show stat\n";
-    if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-        send(fd.get(), kQuestion.data(), kQuestion.size(), MSG_NOSIGNAL) < 0) {
-      die(path + ": " + std::strerror(errno));
-    }
-    while (recv(fd.get(), buffer.data(), buffer.size(), 0) > 0) {
-    }
-    cpu_ms.push_back(thread_cpu_ms() - begin);
-  }
-  std::sort(cpu_ms.begin(), cpu_ms.end());
-  std::printf("{\"name\": \"reader\", \"best_ms\": %.4f, \"median_ms\": %.4f, \"rounds\": %zu}\n",
-              cpu_ms.front(), cpu_ms[count / 2], count);
 }
 
 bool optimised() {
