@@ -164,6 +164,8 @@ class NothingIsLeft(unittest.TestCase):
         )
         self.addCleanup(child.stdout.close)
         self.addCleanup(child.stderr.close)
+        self.addCleanup(child.wait, 15)
+        self.addCleanup(child.terminate)  # of a test that failed first; nothing to one that ended
         line = child.stdout.readline()
         if not line:
             child.wait()
